@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Checksums and hashes: SHA-256 (FIPS 180-4), CRC-32C (RFC 3720), and a 128-bit row hash. */
+#ifndef BDL_BASE_HASH_H
+#define BDL_BASE_HASH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct bdl__sha256 {
+    uint32_t state[8];
+    uint64_t n_bytes;
+    uint8_t block[64];
+} bdl__sha256;
+
+void bdl__sha256_init(bdl__sha256 *hash);
+void bdl__sha256_update(bdl__sha256 *hash, const void *data, size_t size);
+void bdl__sha256_final(bdl__sha256 *hash, uint8_t digest[32]);
+void bdl__sha256_hex(const uint8_t digest[32], char hex[65]);
+
+uint32_t bdl__crc32c(uint32_t crc, const void *data, size_t size);
+
+/* 128-bit non-cryptographic hash of a row's canonical bytes; the same on every machine. */
+typedef struct bdl__key {
+    uint64_t high;
+    uint64_t low;
+} bdl__key;
+bdl__key bdl__hash128(const void *data, size_t size);
+
+#endif
