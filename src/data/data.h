@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Data: readers give samples by number, a chain of transforms prepares them, and the batcher writes
+ * batches straight into sample lanes on background threads.
+ *
+ *     dataset (reader, u8 or f32 rows) -> chain (scale, normalize, crop ...) -> batcher -> lanes
+ *
+ * A data set is named by a text `name[:source][(params)]`: "digits", "mnist:/data/mnist",
+ * "csv:iris.csv(label=species)", "npy:x.npy,y.npy", "synthetic(shape=[3,32,32], classes=10)". A chain is a
+ * text of transforms, "pad(4), crop(32), flip, normalize(mean=[0.5], std=[0.25], divide=255)", or the JSON
+ * made from it, which saved models carry. Readers and transforms are constant descriptors with field
+ * tables, found by CMake from lines BDL_READER(...) and BDL_TRANSFORM(...).
+ */
+#ifndef BDL_DATA_DATA_H
+#define BDL_DATA_DATA_H
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/rng.h"
+#include "base/thread.h"
+#include "schema/schema.h"
+#include "tensor/shape.h"
+
+enum { BDL__SLICE_ROWS = 16 }; /* samples of a slice; a batch is cut into slices */
+
+/* ---- samples ---------------------------------------------------------------------------------- */
+
+typedef enum bdl__element {
+    BDL__ELEMENT_U8,
+    BDL__ELEMENT_F32
+} bdl__element;
+
+typedef enum bdl__label_kind {
+    BDL__LABEL_NONE,  /* nothing is known of the samples: data to predict */
+    BDL__LABEL_CLASS, /* a number in [0, n_classes) */
+    BDL__LABEL_FLOATS /* values of target_shape */
+} bdl__label_kind;
+
+/* A growing buffer; zero-initialised is ready. */
+typedef struct bdl__buffer {
+    const bdl_allocator *allocator; /* borrowed; set before the first use */
+    void *data;                     /* owned */
+    size_t size;
+} bdl__buffer;
+
+/* Makes room for `size` bytes; the content is undefined afterwards. */
+bdl_status bdl__buffer_need(bdl__buffer *buffer, size_t size);
+void bdl__buffer_free(bdl__buffer *buffer);
+
+/* One sample: values in row-major order, images as planes (c, h, w). Used by one thread at a time. */
+typedef struct bdl__sample {
+    bdl__element element;
+    bdl__shape shape;
+    const void *data;   /* borrowed: in the data set's memory, or in `buffer` */
+    bdl__buffer buffer; /* owned */
+    bdl__buffer file;   /* owned: bytes of an encoded image */
+    int32_t label;      /* with BDL__LABEL_CLASS */
+    const float *target; /* with BDL__LABEL_FLOATS; borrowed from the data set */
+} bdl__sample;
+
+void bdl__sample_init(bdl__sample *sample, const bdl_allocator *allocator);
+void bdl__sample_free(bdl__sample *sample);
+
+/* ---- readers and data sets ---------------------------------------------------------------------- */
+
+typedef enum bdl__data_part {
+    BDL__PART_TRAIN,
+    BDL__PART_TEST,
+    BDL__PART_ALL
+} bdl__data_part;
+
+struct bdl__reader;
+
+typedef struct bdl__dataset {
+    const struct bdl__reader *reader;
+    const bdl_allocator *allocator; /* borrowed */
+    const bdl__log *log;            /* borrowed, may be NULL */
+    bdl__arena arena;               /* owned: names, paths, params */
+    const char *text;               /* what the user wrote, for error texts */
+    bdl__data_part part;
+    const char *default_transform;  /* a chain used when the user gives none; "" = none */
+
+    int64_t n;
+    bdl__shape shape;     /* of a sample as read; of images the first one's */
+    bdl__element element;
+    bool is_fixed_shape;  /* false: images may differ in size */
+    bdl__label_kind label_kind;
+    int64_t n_classes;    /* with BDL__LABEL_CLASS */
+    const char *const *class_names; /* [n_classes], or NULL where classes have numbers only */
+    bdl__shape target_shape;        /* with BDL__LABEL_FLOATS */
+
+    void *state; /* the reader's own, from the arena or freed by its close */
+} bdl__dataset;
+
+typedef struct bdl__open_args {
+    bdl__pool *pool;    /* used while opening, for data that are generated; may be NULL */
+    const char *source; /* the text after the colon, or NULL */
+    const void *params;
+} bdl__open_args;
+
+typedef struct bdl__reader {
+    const char *name;
+    const char *source;  /* what follows the colon: "DIR"; NULL where nothing does */
+    bool needs_source;
+    const char *summary; /* a line */
+    const char *doc;     /* files, shapes, parts, defaults */
+    bdl__schema schema;
+    /* Fills what describes the data: n, shape, element, labels, default_transform, state. */
+    bdl_status (*open)(bdl__dataset *dataset, const bdl__open_args *args);
+    /* Sample i; any number of threads, each with a sample of its own. */
+    bdl_status (*read)(const bdl__dataset *dataset, int64_t i, bdl__sample *sample);
+    /* A name for row i that does not depend on its place; NULL = bdl__row_key of the sample. */
+    bdl__key (*key)(const bdl__dataset *dataset, int64_t i);
+    /* Where sample i comes from ("cat/0001.jpg"), for reports and predictions; NULL = its number. */
+    const char *(*name_of)(const bdl__dataset *dataset, int64_t i);
+    void (*close)(bdl__dataset *dataset); /* NULL = the arena is all */
+} bdl__reader;
+
+#define BDL_READER(name, descriptor)                                                               \
+    extern const bdl__reader *const bdl__reader_##name;                                            \
+    const bdl__reader *const bdl__reader_##name = (descriptor)
+
+/* All readers, sorted by name. */
+const bdl__reader *const *bdl__readers_all(int64_t *n);
+bdl_status bdl__reader_find(const char *name, const bdl__reader **reader);
+
+/* Opens `text`. `part` is the part to read unless the text names one: train reads the training part,
+ * eval the test part. `pool` and `log` may be NULL. */
+bdl_status bdl__dataset_open(const bdl_allocator *allocator, const bdl__log *log, bdl__pool *pool,
+                             const char *text, bdl__data_part part, bdl__dataset **dataset);
+/* Image files by their paths, without labels: what `predict DIR FILES...` reads. `channels` is 1 or 3. */
+bdl_status bdl__dataset_open_images(const bdl_allocator *allocator, const bdl__log *log,
+                                    const char *const *paths, int64_t n_paths, int64_t channels,
+                                    bdl__dataset **dataset);
+void bdl__dataset_free(bdl__dataset *dataset); /* NULL ok */
+
+/* Errors name the data set and the row. */
+bdl_status bdl__dataset_read(const bdl__dataset *dataset, int64_t i, bdl__sample *sample);
+/* The row's key (architecture 7); `sample` is scratch. */
+bdl_status bdl__dataset_key(const bdl__dataset *dataset, int64_t i, bdl__sample *sample,
+                            bdl__key *key);
+/* The row's name, or NULL where it has only its number. */
+const char *bdl__dataset_name_of(const bdl__dataset *dataset, int64_t i);
+
+/* The canonical key of a row: a hash of its values as little-endian float32, then of its label or of
+ * each target value as little-endian float64. */
+bdl_status bdl__row_key(const bdl__dataset *dataset, const bdl__sample *sample, bdl__buffer *scratch,
+                        bdl__key *key);
+
+/* ---- transforms ---------------------------------------------------------------------------------- */
+
+enum {
+    BDL__TRANSFORM_POINTWISE = 1, /* a value's result depends on it and its channel only */
+    BDL__TRANSFORM_RANDOM = 2,    /* draws random numbers in training */
+    BDL__TRANSFORM_IMAGE = 4      /* needs (channels, height, width) */
+};
+
+struct bdl__transform;
+
+/* A transform with its parameters, in a chain. Immutable once planned. */
+typedef struct bdl__transform_step {
+    const struct bdl__transform *transform;
+    const void *params;
+    bdl__arena *arena; /* of the chain, for what plan makes */
+    void *state;       /* made by plan */
+} bdl__transform_step;
+
+typedef struct bdl__transform {
+    const char *name;
+    const char *summary;
+    const char *doc;
+    bdl__schema schema;
+    unsigned flags;
+    /* Checks params beyond their ranges, reads files. NULL = nothing to do. */
+    bdl_status (*plan)(bdl__transform_step *step);
+    /* Shape and element of the result, from those of the input. NULL = the same. */
+    bdl_status (*infer)(const bdl__transform_step *step, bdl__shape *shape, bdl__element *element);
+    /* dst has shape, element and memory as infer said. `rng` is NULL in evaluation. */
+    bdl_status (*apply)(const bdl__transform_step *step, const bdl__sample *src, bdl__sample *dst,
+                        bdl__rng *rng);
+} bdl__transform;
+
+#define BDL_TRANSFORM(name, descriptor)                                                            \
+    extern const bdl__transform *const bdl__transform_##name;                                      \
+    const bdl__transform *const bdl__transform_##name = (descriptor)
+
+const bdl__transform *const *bdl__transforms_all(int64_t *n);
+bdl_status bdl__transform_find(const char *name, const bdl__transform **transform);
+
+/* A chain of transforms; after the last one values are floats, bytes being taken as 0 .. 255. */
+typedef struct bdl__chain bdl__chain;
+
+/* "" or NULL is the empty chain. */
+bdl_status bdl__chain_from_text(const bdl_allocator *allocator, const char *text,
+                                bdl__chain **chain);
+/* An array of objects {"type": "crop", "params": {...}}; `where` is for error texts. */
+bdl_status bdl__chain_from_json(const bdl_allocator *allocator, const bdl__json *array,
+                                const char *where, bdl__chain **chain);
+void bdl__chain_to_json(const bdl__chain *chain, bdl__json_writer *writer);
+void bdl__chain_to_text(const bdl__chain *chain, bdl__text *out);
+void bdl__chain_free(bdl__chain *chain); /* NULL ok */
+int64_t bdl__chain_size(const bdl__chain *chain);
+
+/* The shape after the chain, for samples of this shape and element. */
+bdl_status bdl__chain_infer(const bdl__chain *chain, const bdl__shape *shape, bdl__element element,
+                            bdl__shape *result);
+
+/* Two samples that a chain uses in turn; one for each thread. */
+typedef struct bdl__chain_scratch {
+    bdl__sample sample[2];
+} bdl__chain_scratch;
+
+void bdl__chain_scratch_init(bdl__chain_scratch *scratch, const bdl_allocator *allocator);
+void bdl__chain_scratch_free(bdl__chain_scratch *scratch);
+
+/* Runs the chain on `src`; the result is floats, in `src` or in the scratch. `rng` NULL = evaluation. */
+bdl_status bdl__chain_apply(const bdl__chain *chain, const bdl__sample *src,
+                            bdl__chain_scratch *scratch, bdl__rng *rng, const bdl__sample **result);
+
+/* ---- batches ------------------------------------------------------------------------------------- */
+
+typedef struct bdl__batch_options {
+    int64_t batch;      /* samples a step, >= 1 */
+    int lanes;          /* samples in a real: 16, 8, 4 or 1 */
+    size_t real_size;   /* bytes of a real: 4 * lanes, or 8 (f64) */
+    bool is_training;   /* random transforms draw; rows are ordered by key and shuffled */
+    bool no_shuffle;    /* in training: the order by key, the same in every epoch */
+    uint64_t seed;
+    int64_t n_epochs;   /* 0 = without end */
+    int64_t first_epoch; /* from 0; with first_step the place where a resumed run goes on */
+    int64_t first_step;
+    int n_threads;      /* background threads; 0 = all work happens in bdl__batcher_next */
+    int n_slots;        /* batches that are prepared ahead, 2 .. 8; 0 = 3 */
+    double most_broken; /* share of the rows whose images may be broken: they are left out (training) */
+} bdl__batch_options;
+
+/* A batch in lanes. Slice s has parts s * 16 / lanes ... ; part p begins at input + p * input_stride.
+ * Lanes that a slice lacks repeat its first sample. */
+typedef struct bdl__batch {
+    int64_t epoch; /* from 0 */
+    int64_t step;  /* within the epoch, from 0 */
+    bool is_last;  /* of its epoch */
+    int64_t n_samples;
+    int64_t n_slices;
+    const int32_t *valid; /* [n_slices] samples of each slice, 1 .. 16 */
+    const int64_t *rows;  /* [n_slices * 16] numbers of the samples; -1 for lanes that repeat */
+    const void *input;    /* parts of `elements` reals, in the sample's row-major order */
+    int64_t input_stride; /* bytes from part to part */
+    const void *target;   /* parts of one int32 a lane, of reals, or NULL */
+    int64_t target_stride;
+} bdl__batch;
+
+typedef struct bdl__batcher bdl__batcher;
+
+/* `dataset` and `chain` are borrowed and must outlive the batcher. `pool` (may be NULL) is used only here,
+ * to compute the rows' keys. */
+bdl_status bdl__batcher_create(const bdl_allocator *allocator, const bdl__dataset *dataset,
+                               const bdl__chain *chain, bdl__pool *pool,
+                               const bdl__batch_options *options, bdl__batcher **batcher);
+void bdl__batcher_free(bdl__batcher *batcher); /* stops its threads; NULL ok */
+
+/* Shape of a sample in the batches (after the chain). */
+const bdl__shape *bdl__batcher_shape(const bdl__batcher *batcher);
+int64_t bdl__batcher_steps(const bdl__batcher *batcher); /* of an epoch: ceil(n / batch) */
+/* The next batch in order, or NULL after the last epoch. It stays valid until it is given back; up to
+ * n_slots - 1 may be held. */
+bdl_status bdl__batcher_next(bdl__batcher *batcher, const bdl__batch **batch);
+void bdl__batcher_release(bdl__batcher *batcher, const bdl__batch *batch);
+/* Makes a waiting or later bdl__batcher_next fail with BDL_ERR_CANCELLED. From any thread. */
+void bdl__batcher_cancel(bdl__batcher *batcher);
+/* Rows left out so far because their files are broken. */
+int64_t bdl__batcher_n_broken(const bdl__batcher *batcher);
+/* Seconds that bdl__batcher_next has waited for data, in all. */
+double bdl__batcher_waited(const bdl__batcher *batcher);
+
+/* ---- the order of rows ---------------------------------------------------------------------------- */
+
+/*
+ * Rows sorted by key and cut into ceil(batch / 16) shards at exact quantiles: shard s owns the sorted rows
+ * from floor(n Q_s / B) to floor(n Q_{s+1} / B), where Q_s = min(16 s, B). Then every step before the last
+ * takes min(16, B - 16 s) rows of each shard, and the last takes what is left.
+ */
+typedef struct bdl__order bdl__order;
+
+bdl_status bdl__order_create(const bdl_allocator *allocator, const bdl__dataset *dataset,
+                             bdl__pool *pool, int64_t batch, bdl__order **order);
+/* The same from keys that the caller has (n of them, borrowed for the call). */
+bdl_status bdl__order_from_keys(const bdl_allocator *allocator, const bdl__key *keys, int64_t n,
+                                int64_t batch, bdl__order **order);
+void bdl__order_free(bdl__order *order);
+int64_t bdl__order_steps(const bdl__order *order);
+int64_t bdl__order_shards(const bdl__order *order);
+/* Permutes the rows within their shards by random numbers of (seed, epoch, shard). */
+void bdl__order_shuffle(bdl__order *order, uint64_t seed, int64_t epoch);
+/* Rows of shard s in step t: gives how many (0 .. 16), in `rows`. */
+int bdl__order_rows(const bdl__order *order, int64_t step, int64_t shard,
+                    int64_t rows[BDL__SLICE_ROWS]);
+const bdl__key *bdl__order_key(const bdl__order *order, int64_t row);
+
+/* ---- images --------------------------------------------------------------------------------------- */
+
+/*
+ * Decodes a JPEG or PNG into planes (channels, h, w) of bytes, channels 1 or 3. Grey, RGB, CMYK and YCCK
+ * JPEGs; PNGs of any colour type and depth, 16 bits cut to 8, transparency blended on white. Images above
+ * 64 megapixels are refused. `where` is for error texts. BDL_ERR_FORMAT for broken images,
+ * BDL_ERR_UNSUPPORTED in a build without images.
+ */
+bdl_status bdl__image_decode(const void *bytes, size_t size, int64_t channels, const char *where,
+                             bdl__sample *sample);
+/* Width, height and whether it is colour, from the header alone. */
+bdl_status bdl__image_info(const void *bytes, size_t size, const char *where, int64_t *width,
+                           int64_t *height, int *n_channels);
+
+/* ---- arrays ---------------------------------------------------------------------------------------- */
+
+/* A NumPy file (.npy 1.0 - 3.0; C order; u1 i4 i8 f4 f8, little-endian), mapped. */
+typedef struct bdl__npy {
+    bdl__map map; /* owned */
+    bdl__shape shape;
+    bdl_dtype dtype;
+    const void *data; /* in the map */
+} bdl__npy;
+
+bdl_status bdl__npy_open(const char *path, bdl__npy *npy);
+void bdl__npy_close(bdl__npy *npy);
+
+#endif
