@@ -3,6 +3,8 @@
 #ifndef BDL_BASE_COMPILER_H
 #define BDL_BASE_COMPILER_H
 
+#include <stdint.h>
+
 #define BDL__PRINTF(i_format, i_first) __attribute__((format(printf, i_format, i_first)))
 #define BDL__UNUSED __attribute__((unused))
 #define BDL__NODISCARD __attribute__((warn_unused_result))
@@ -40,5 +42,30 @@
 #else
 #define BDL__CPU_RELAX() ((void)0)
 #endif
+
+/* This thread's floating point control register (rounding, denormals, traps). */
+static inline uint64_t bdl__fp_control_get(void)
+{
+#if defined(__x86_64__)
+    return __builtin_ia32_stmxcsr();
+#elif defined(__aarch64__)
+    uint64_t control;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(control));
+    return control;
+#else
+    return 0;
+#endif
+}
+
+static inline void bdl__fp_control_set(uint64_t control)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_ldmxcsr((unsigned)control);
+#elif defined(__aarch64__)
+    __asm__ volatile("msr fpcr, %0" : : "r"(control));
+#else
+    (void)control;
+#endif
+}
 
 #endif

@@ -36,9 +36,16 @@ typedef struct bdl__cpu_info {
     int n_online;        /* processors this process may run on (affinity) */
     double cgroup_cpus;  /* quota in processors, 0 = none */
     int64_t cgroup_memory; /* bytes, 0 = none */
-    int64_t l2_bytes;
+    int64_t l2_bytes;    /* of one processor, 0 = unknown */
 } bdl__cpu_info;
 
 void bdl__cpu_query(bdl__cpu_info *info);
+
+/* Processors that this process can keep busy: affinity and quota (rounded up), at least 1. */
+int bdl__cpu_usable(void);
+
+/* The limits of the control groups (v1 and v2) that `self`, the text of /proc/self/cgroup, names
+ * under the directory `root` ("/sys/fs/cgroup"); the least along each group's ancestors counts. */
+void bdl__cgroup_limits(const char *self, const char *root, double *cpus, int64_t *memory);
 
 #endif
