@@ -21,7 +21,8 @@ static struct {
     char dir[512];
 } state = {.seed = 42};
 
-bool bdl_test_check(bool ok, const char *file, int line, const char *text) {
+bool bdl_test_check(bool ok, const char *file, int line, const char *text)
+{
     if (!ok) {
         state.n_failures++;
         printf("%s:%d: %s: failed: %s\n", file, line, state.test, text);
@@ -29,14 +30,16 @@ bool bdl_test_check(bool ok, const char *file, int line, const char *text) {
     return ok;
 }
 
-bool bdl_test_eq_i64(int64_t a, int64_t b, const char *file, int line, const char *text) {
+bool bdl_test_eq_i64(int64_t a, int64_t b, const char *file, int line, const char *text)
+{
     if (a != b) {
         printf("got %" PRId64 ", expected %" PRId64 "\n", a, b);
     }
     return bdl_test_check(a == b, file, line, text);
 }
 
-bool bdl_test_near(double a, double b, double tol, const char *file, int line, const char *text) {
+bool bdl_test_near(double a, double b, double tol, const char *file, int line, const char *text)
+{
     const bool ok = a == b || fabs(a - b) <= tol;
     if (!ok) {
         printf("got %.17g, expected %.17g within %g\n", a, b, tol);
@@ -44,7 +47,8 @@ bool bdl_test_near(double a, double b, double tol, const char *file, int line, c
     return bdl_test_check(ok, file, line, text);
 }
 
-bool bdl_test_str_eq(const char *a, const char *b, const char *file, int line, const char *text) {
+bool bdl_test_str_eq(const char *a, const char *b, const char *file, int line, const char *text)
+{
     const bool ok = a == b || (a && b && strcmp(a, b) == 0);
     if (!ok) {
         printf("got \"%s\", expected \"%s\"\n", a ? a : "(null)", b ? b : "(null)");
@@ -52,8 +56,8 @@ bool bdl_test_str_eq(const char *a, const char *b, const char *file, int line, c
     return bdl_test_check(ok, file, line, text);
 }
 
-bool bdl_test_str_has(const char *a, const char *part, const char *file, int line,
-                      const char *text) {
+bool bdl_test_str_has(const char *a, const char *part, const char *file, int line, const char *text)
+{
     const bool ok = a && strstr(a, part);
     if (!ok) {
         printf("got \"%s\", expected it to have \"%s\"\n", a ? a : "(null)", part);
@@ -61,46 +65,57 @@ bool bdl_test_str_has(const char *a, const char *part, const char *file, int lin
     return bdl_test_check(ok, file, line, text);
 }
 
-bool bdl_test_ok(int32_t status, const char *error, const char *file, int line, const char *text) {
+bool bdl_test_ok(int32_t status, const char *(*error)(void), const char *file, int line,
+                 const char *text)
+{
     if (status != 0) {
-        printf("status %" PRId32 ": %s\n", status, error ? error : "(no text)");
+        printf("status %" PRId32 ": %s\n", status, error());
     }
     return bdl_test_check(status == 0, file, line, text);
 }
 
-void bdl_test_skip(const char *reason) {
+void bdl_test_skip(const char *reason)
+{
     state.is_skipped = true;
     printf("SKIP %s: %s\n", state.test, reason);
 }
 
-uint64_t bdl_test_seed(void) { return state.seed; }
+uint64_t bdl_test_seed(void)
+{
+    return state.seed;
+}
 
-const char *bdl_test_data(void) {
+const char *bdl_test_data(void)
+{
     const char *dir = getenv("BDL_TEST_DATA");
     return dir && *dir ? dir : NULL;
 }
 
-bool bdl_test_small(void) {
+bool bdl_test_small(void)
+{
     const char *flag = getenv("BDL_TEST_SMALL");
     return flag && *flag && strcmp(flag, "0") != 0;
 }
 
 /* splitmix64 */
-uint64_t bdl_test_random(void) {
+uint64_t bdl_test_random(void)
+{
     uint64_t z = state.random += UINT64_C(0x9e3779b97f4a7c15);
     z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
     z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
     return z ^ (z >> 31);
 }
 
-static void seed_random(const char *name) {
+static void seed_random(const char *name)
+{
     state.random = state.seed;
     for (const char *c = name; *c; c++) {
         state.random = bdl_test_random() ^ (uint64_t)(unsigned char)*c;
     }
 }
 
-const char *bdl_test_dir(void) {
+const char *bdl_test_dir(void)
+{
     if (!state.dir[0]) {
         const char *tmp = getenv("TMPDIR");
         snprintf(state.dir, sizeof state.dir, "%s/bdl_test.XXXXXX", tmp && *tmp ? tmp : "/tmp");
@@ -112,13 +127,15 @@ const char *bdl_test_dir(void) {
     return state.dir;
 }
 
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw) {
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
     (void)st, (void)type, (void)ftw;
     return remove(path);
 }
 
 /* Keeps the folder of a failed test, for a look at it. */
-static void finish_dir(void) {
+static void finish_dir(void)
+{
     if (state.dir[0] && state.n_failures) {
         printf("%s: files kept in %s\n", state.test, state.dir);
     } else if (state.dir[0]) {
@@ -127,7 +144,8 @@ static void finish_dir(void) {
     state.dir[0] = 0;
 }
 
-static void run(const bdl_test *test) {
+static void run(const bdl_test *test)
+{
     state.test = test->name;
     state.n_failures = 0;
     state.is_skipped = false;
@@ -136,7 +154,8 @@ static void run(const bdl_test *test) {
     finish_dir();
 }
 
-int bdl_test_main(int argc, char **argv, const bdl_test *const *tests, size_t n_tests) {
+int bdl_test_main(int argc, char **argv, const bdl_test *const *tests, size_t n_tests)
+{
     const char *filter = "", *seed = getenv("BDL_TEST_SEED");
     bool only_list = false;
     for (int i = 1; i < argc; i++) {
