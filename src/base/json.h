@@ -25,6 +25,7 @@ typedef enum bdl__json_kind {
 } bdl__json_kind;
 
 bdl__json_kind bdl__json_kind_of(const bdl__json *value);
+/* For error texts: "null", "true or false", "a number", "a string", "an array", "an object". */
 const char *bdl__json_kind_name(bdl__json_kind kind);
 bool bdl__json_bool(const bdl__json *value);
 /* Whole numbers up to 2^53 exactly; false if the value is not a whole number. */
@@ -46,7 +47,8 @@ bdl_status bdl__json_need_string(const bdl__json *object, const char *key, const
 bdl_status bdl__json_need(const bdl__json *object, const char *key, bdl__json_kind kind,
                           const char *where, const bdl__json **value);
 
-/* Writer: commas and indentation by itself. indent 0 = one line. */
+/* Writer: commas and indentation by itself. indent 0 = one line. A value or a run of
+ * elements stays on one line if `indent` is 0 while it is written. Invalid UTF-8 becomes U+FFFD. */
 typedef struct bdl__json_writer {
     bdl__text *out;
     int indent;

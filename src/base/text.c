@@ -96,18 +96,19 @@ const char *bdl__text_get(const bdl__text *text)
     return text->data == NULL ? "" : text->data;
 }
 
-/* In glibc the "C" locale is a constant: this allocates nothing and cannot fail. */
-static locale_t enter_c_locale(locale_t *c_locale)
+void bdl__c_locale_enter(bdl__c_locale *locale)
 {
-    *c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-    return *c_locale == (locale_t)0 ? (locale_t)0 : uselocale(*c_locale);
+    /* In glibc the "C" locale is a constant: this allocates nothing and cannot fail. */
+    const locale_t own = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+    locale->own = own;
+    locale->old = own == (locale_t)0 ? NULL : uselocale(own);
 }
 
-static void leave_c_locale(locale_t c_locale, locale_t old)
+void bdl__c_locale_leave(const bdl__c_locale *locale)
 {
-    if (c_locale != (locale_t)0) {
-        (void)uselocale(old);
-        freelocale(c_locale);
+    if (locale->own != NULL) {
+        (void)uselocale(locale->old);
+        freelocale(locale->own);
     }
 }
 
@@ -117,15 +118,15 @@ void bdl__format_f64(double value, char *buffer, size_t size)
         (void)snprintf(buffer, size, "%s", isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
         return;
     }
-    locale_t c_locale;
-    const locale_t old = enter_c_locale(&c_locale);
+    bdl__c_locale locale;
+    bdl__c_locale_enter(&locale);
     for (int n_digits = 15; n_digits <= 17; n_digits++) {
         (void)snprintf(buffer, size, "%.*g", n_digits, value);
         if (strtod(buffer, NULL) == value) {
             break;
         }
     }
-    leave_c_locale(c_locale, old);
+    bdl__c_locale_leave(&locale);
 }
 
 static bool is_space(char c)
@@ -168,15 +169,15 @@ bool bdl__parse_f64(const char *text, double *value)
             return false;
         }
     }
-    locale_t c_locale;
-    const locale_t old = enter_c_locale(&c_locale);
+    bdl__c_locale locale;
+    bdl__c_locale_enter(&locale);
     const int old_errno = errno;
     char *end = NULL;
     errno = 0;
     const double number = strtod(text, &end);
     const bool overflows = errno == ERANGE && isinf(number);
     errno = old_errno;
-    leave_c_locale(c_locale, old);
+    bdl__c_locale_leave(&locale);
     if (end == text || *end != '\0' || overflows) {
         return false;
     }

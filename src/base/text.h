@@ -35,6 +35,15 @@ bool bdl__parse_f64(const char *text, double *value);
  * the letters' case ignored), or NULL. */
 const char *bdl__nearest_name(const char *name, const char *const *names, int64_t n_names);
 
+/* Numbers of this thread are read and written with a point from enter to leave, whatever the
+ * program's locale is. */
+typedef struct bdl__c_locale {
+    void *own;
+    void *old;
+} bdl__c_locale;
+void bdl__c_locale_enter(bdl__c_locale *locale);
+void bdl__c_locale_leave(const bdl__c_locale *locale);
+
 /* Bytes of the valid UTF-8 character that starts at `text` (size bytes are left), 0 if none does. */
 int bdl__utf8_step(const char *text, size_t size);
 
