@@ -47,6 +47,7 @@ typedef struct bdl__optim_step {
     bdl__optim_constants constants; /* before lr_scale and decay_scale */
     double weight_decay;
     double max_norm; /* 0 = none */
+    int n_states;
 } bdl__optim_step;
 
 /* A method: constant descriptor, found by name. */
@@ -77,7 +78,7 @@ typedef struct bdl__optim_params {
 
 /* From "sgd(lr=0.05, momentum=0.9)"; a misspelt name or field gets the nearest one offered. */
 bdl_status bdl__optim_create(const bdl_allocator *allocator, const char *text, bdl__optim **optim);
-/* From {"name": "sgd", "lr": 0.05, ...}; `where` names the source for the error text. */
+/* From {"name": "sgd", "params": {"lr": 0.05}}; `where` names the source for the error text. */
 bdl_status bdl__optim_from_json(const bdl_allocator *allocator, const bdl__json *object,
                                 const char *where, bdl__optim **optim);
 void bdl__optim_free(bdl__optim *optim);
@@ -89,7 +90,7 @@ double bdl__optim_lr(const bdl__optim *optim); /* the base rate that schedules s
 int bdl__optim_n_states(const bdl__optim *optim);
 /* "sgd(lr=0.05, momentum=0.9)": the changed fields. */
 void bdl__optim_to_text(const bdl__optim *optim, bdl__text *out);
-/* {"name": "sgd", ...}: all fields. */
+/* {"name": "sgd", "params": {...}}: all fields. */
 void bdl__optim_to_json(const bdl__optim *optim, bdl__json_writer *writer);
 
 /* Starts update number `iteration` (from 0) with this learning rate. The gradients are sums: they are
@@ -113,8 +114,8 @@ double bdl__optim_norm(const double *sums, int64_t n_blocks);
  * multiplied by the step's grad_scale first. Returns that scaled norm. */
 double bdl__optim_clip_norm(bdl__optim_step *step, double norm);
 
-/* All methods, sorted by family. */
-const bdl__optim_method *const *bdl__optim_methods(int64_t *n);
+/* Method number i, sorted by family, for help texts and the schema dump; NULL beyond the last. */
+const bdl__optim_method *bdl__optim_method_at(int64_t i);
 
 /* At the end of a method's file: BDL_OPTIM_FAMILY(adam, &adam, &adamw) */
 #define BDL_OPTIM_FAMILY(family, ...)                                                              \
