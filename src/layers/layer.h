@@ -170,7 +170,10 @@ typedef struct bdl__cx {
     bdl__write_mode diff_src_mode[BDL__MAX_PORTS];
 
     const void *weights[BDL__MAX_WEIGHTS];
-    void *diff_weights[BDL__MAX_WEIGHTS]; /* NULL where frozen; with takes_many see bdl__grad_commit */
+    /* Backward writes diff_weights in pass 0 only, and diff_src in its last pass only (in the other
+     * passes the pointers are NULL, the modes BDL__SKIP). NULL where frozen, and always where the step
+     * takes_many: see bdl__grad_commit. */
+    void *diff_weights[BDL__MAX_WEIGHTS];
     bdl__write_mode diff_weights_mode[BDL__MAX_WEIGHTS];
     void *buffers[BDL__MAX_WEIGHTS]; /* written only by forward's last pass, when is_buffer_writer */
     bool is_buffer_writer;
@@ -216,7 +219,9 @@ enum {
     BDL__NEEDS_RNG = 2,
     BDL__DIFFERS_IN_TRAINING = 4,
     BDL__NO_GRADIENT = 8,     /* output does not depend smoothly on the input */
-    BDL__HAS_KINKS = 16       /* gradient checks must avoid points of non-differentiability */
+    BDL__HAS_KINKS = 16,      /* gradient checks must avoid points of non-differentiability */
+    BDL__VIEW = 32            /* dst has src's elements in the same order: the planner makes dst an
+                               * alias and may skip the step */
 };
 
 /* Ports: "input", "input,target"; a trailing "..." means one or more of the last. */

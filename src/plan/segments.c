@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Segments: runs of ops between two meetings of all workers, and the gradients that each one makes. */
+#include <string.h>
+
+#include "plan/internal.h"
+
+static bool ends_segment(const bdl__plan *plan, const bdl__op *op)
+{
+    const bdl__planned_step *const planned = &plan->steps[op->i_step];
+    return planned->sums[op->is_backward][op->pass].n > 0;
+}
+
+/* One team a slice at most; what is left of the workers shares slices. Layers whose weights outgrow the
+ * cache (breadth) are shared by all workers, so that each weight is read once. */
+static void choose_teams(const bdl__plan *plan, bdl__segment *segment)
+{
+    const int n_workers = plan->options.n_workers;
+    segment->n_teams = (int)BDL__MIN((int64_t)n_workers, plan->n_shards);
+    if (segment->is_breadth) {
+        segment->n_teams = 1;
+    }
+    segment->team_size = n_workers / segment->n_teams;
+}
+
+static bool is_pass_with_weights(const bdl__planned_step *planned, const bdl__op *op)
+{
+    return op->is_backward && op->pass == 0 && planned->step.needs_diff_weights;
+}
+
+/* Gives the op's weights their places in the segment's leaf. A weight that two nodes share has one. */
+static void add_leaf_ranges(bdl__plan *plan, bdl__segment *segment, bdl__op *op, bool *was_written)
+{
+    const bdl__planned_step *const planned = &plan->steps[op->i_step];
+    for (int w = 0; w < planned->step.n_weights; w++) {
+        const int64_t i_param = planned->first_param + w;
+        const bdl__param *const param = &plan->graph->params[i_param];
+        if (param->frozen) {
+            continue;
+        }
+        for (int64_t r = segment->first_leaf_range; r < plan->n_leaf_ranges; r++) {
+            if (plan->leaf_ranges[r].i_param == i_param) {
+                op->leaf_offset[w] = plan->leaf_ranges[r].offset;
+                op->leaf_adds[w] = true;
+            }
+        }
+        if (op->leaf_offset[w] >= 0) {
+            continue;
+        }
+        plan->leaf_ranges[plan->n_leaf_ranges++] = (bdl__leaf_range){
+            .i_param = i_param, .offset = segment->leaf_count, .adds = was_written[i_param]};
+        was_written[i_param] = true;
+        op->leaf_offset[w] = segment->leaf_count;
+        segment->leaf_count += bdl__round_up(param->count, BDL__PARAM_ALIGNMENT);
+    }
+}
+
+static void fill_segment(bdl__plan *plan, bdl__segment *segment, bool *was_written)
+{
+    segment->first_leaf_range = plan->n_leaf_ranges;
+    for (int64_t o = segment->first_op; o < segment->end_op; o++) {
+        bdl__op *const op = &plan->ops[o];
+        const bdl__planned_step *const planned = &plan->steps[op->i_step];
+        segment->is_breadth |= planned->step.takes_many;
+        segment->has_sums |= planned->sums[op->is_backward][op->pass].n > 0 ||
+                             (planned->i_head >= 0 && !op->is_backward);
+        if (is_pass_with_weights(planned, op)) {
+            add_leaf_ranges(plan, segment, op, was_written);
+        }
+    }
+    segment->end_leaf_range = plan->n_leaf_ranges;
+    plan->max_leaf_count = BDL__MAX(plan->max_leaf_count, segment->leaf_count);
+    choose_teams(plan, segment);
+}
+
+static bdl_status alloc(bdl__plan *plan, int64_t n, size_t size, void *to)
+{
+    void *memory = NULL;
+    BDL__TRY(bdl__arena_alloc(&plan->arena, (size_t)(n + 1) * size, &memory));
+    *(void **)to = memory;
+    return BDL_OK;
+}
+
+bdl_status bdl__plan_make_segments(bdl__plan *plan)
+{
+    int64_t n_uses = 0, n_segments = 1;
+    for (int64_t o = 0; o < plan->n_ops; o++) {
+        n_uses += plan->steps[plan->ops[o].i_step].step.n_weights;
+        n_segments += ends_segment(plan, &plan->ops[o]);
+    }
+    bool *was_written = NULL;
+    BDL__TRY(alloc(plan, n_segments, sizeof *plan->segments, &plan->segments));
+    BDL__TRY(alloc(plan, n_uses, sizeof *plan->leaf_ranges, &plan->leaf_ranges));
+    BDL__TRY(alloc(plan, plan->graph->n_params, sizeof *was_written, &was_written));
+    int64_t first = 0;
+    for (int64_t o = 0; o < plan->n_ops; o++) {
+        if (!ends_segment(plan, &plan->ops[o]) && o + 1 < plan->n_ops) {
+            continue;
+        }
+        bdl__segment *const segment = &plan->segments[plan->n_segments++];
+        segment->first_op = first;
+        segment->end_op = o + 1;
+        fill_segment(plan, segment, was_written);
+        first = o + 1;
+    }
+    return BDL_OK;
+}
