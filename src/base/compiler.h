@@ -34,6 +34,9 @@
 #define BDL__RED_ZONE 0
 #endif
 
+/* Asks for the cache line of an address that will be read soon. */
+#define BDL__PREFETCH(address) __builtin_prefetch((address), 0, 3)
+
 /* Tells the processor that a loop only waits for another thread. */
 #if defined(__x86_64__)
 #define BDL__CPU_RELAX() __builtin_ia32_pause()

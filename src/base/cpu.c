@@ -161,14 +161,14 @@ bdl_status bdl__target_from_name(const char *name, bdl__target *target)
             return BDL_OK;
         }
     }
-    return bdl__fail(BDL_ERR_INVALID_ARGUMENT,
-                     "unknown kernel target '%.60s'; expected one of %s", name, names);
+    return bdl__fail(BDL_ERR_INVALID_ARGUMENT, "unknown kernel target '%.60s'; expected one of %s",
+                     name, names);
 }
 
 bdl_status bdl__target_choose(bdl__target *target)
 {
-    static const bdl__target best_first[] = {BDL__TARGET_AVX512, BDL__TARGET_AVX2,
-                                             BDL__TARGET_SSE4, BDL__TARGET_NEON};
+    static const bdl__target best_first[] = {BDL__TARGET_AVX512, BDL__TARGET_AVX2, BDL__TARGET_SSE4,
+                                             BDL__TARGET_NEON};
     const char *const wanted = getenv("BDL_TARGET");
     if (wanted != NULL && wanted[0] != '\0') {
         const bdl_status status = bdl__target_from_name(wanted, target);

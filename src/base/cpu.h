@@ -31,12 +31,12 @@ bdl_status bdl__target_choose(bdl__target *target);
 bdl_status bdl__target_from_name(const char *name, bdl__target *target);
 
 typedef struct bdl__cpu_info {
-    char model[64];      /* "AMD EPYC ..." */
+    char model[64]; /* "AMD EPYC ..." */
     bool sse42, avx2, fma, avx512, avx512_bf16, amx_bf16, neon;
-    int n_online;        /* processors this process may run on (affinity) */
-    double cgroup_cpus;  /* quota in processors, 0 = none */
+    int n_online;          /* processors this process may run on (affinity) */
+    double cgroup_cpus;    /* quota in processors, 0 = none */
     int64_t cgroup_memory; /* bytes, 0 = none */
-    int64_t l2_bytes;    /* of one processor, 0 = unknown */
+    int64_t l2_bytes;      /* of one processor, 0 = unknown */
 } bdl__cpu_info;
 
 void bdl__cpu_query(bdl__cpu_info *info);

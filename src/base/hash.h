@@ -17,6 +17,7 @@ void bdl__sha256_update(bdl__sha256 *hash, const void *data, size_t size);
 void bdl__sha256_final(bdl__sha256 *hash, uint8_t digest[32]);
 void bdl__sha256_hex(const uint8_t digest[32], char hex[65]);
 
+/* Goes on from `crc`, 0 at the start: crc32c(0, "123456789") is 0xE3069283. */
 uint32_t bdl__crc32c(uint32_t crc, const void *data, size_t size);
 
 /* 128-bit non-cryptographic hash of a row's canonical bytes; the same on every machine. */

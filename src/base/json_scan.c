@@ -19,7 +19,7 @@ typedef struct scanner {
     const char *where;
     int depth;
     int64_t n_keys;
-    int64_t wanted_key;   /* number of the key whose place is asked for, 0 = none */
+    int64_t wanted_key;    /* number of the key whose place is asked for, 0 = none */
     const char *found_key; /* its place */
 } scanner;
 
@@ -173,8 +173,7 @@ static bdl_status scan_unicode(scanner *scan)
         BDL__TRY(scan_hex(scan, &code));
         valid = code >= 0xDC00U && code <= 0xDFFFU;
     }
-    return valid ? BDL_OK
-                 : fail_with(scan, begin, "a whole surrogate pair", "half of one");
+    return valid ? BDL_OK : fail_with(scan, begin, "a whole surrogate pair", "half of one");
 }
 
 static bdl_status scan_string(scanner *scan)

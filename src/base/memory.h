@@ -36,7 +36,7 @@ static inline int64_t bdl__round_up(int64_t count, int64_t multiple)
 
 /* Arena: many small allocations, freed together. Memory is zeroed. Not thread-safe. */
 typedef struct bdl__arena {
-    const bdl_allocator *allocator; /* borrowed */
+    const bdl_allocator *allocator;  /* borrowed */
     struct bdl__arena_chunk *chunks; /* owned, newest first */
 } bdl__arena;
 

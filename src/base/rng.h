@@ -31,8 +31,8 @@ void bdl__philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[
 void bdl__rng_init(bdl__rng *rng, uint64_t seed, bdl__rng_use use, uint32_t sub_stream,
                    uint32_t position);
 uint32_t bdl__rng_u32(bdl__rng *rng);
-double bdl__rng_uniform(bdl__rng *rng);           /* [0, 1), 53 bits */
-double bdl__rng_normal(bdl__rng *rng);            /* mean 0, variance 1, Box-Muller */
+double bdl__rng_uniform(bdl__rng *rng);             /* [0, 1), 53 bits */
+double bdl__rng_normal(bdl__rng *rng);              /* mean 0, variance 1, Box-Muller */
 uint64_t bdl__rng_below(bdl__rng *rng, uint64_t n); /* [0, n), unbiased */
 
 #endif

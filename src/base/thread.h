@@ -40,7 +40,8 @@ void bdl__split_range(int64_t n, int i_part, int n_parts, int64_t *begin, int64_
 
 /* fn(arg, begin, end) over static contiguous parts of [0, n), at least `grain` items each. */
 typedef void (*bdl__range_fn)(void *arg, int64_t begin, int64_t end, int worker);
-bdl_status bdl__parallel_for(bdl__pool *pool, int64_t n, int64_t grain, bdl__range_fn fn, void *arg);
+bdl_status bdl__parallel_for(bdl__pool *pool, int64_t n, int64_t grain, bdl__range_fn fn,
+                             void *arg);
 
 /* A background thread with signals blocked; joined by bdl__thread_join. */
 typedef struct bdl__thread bdl__thread;
