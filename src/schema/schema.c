@@ -85,8 +85,8 @@ static void list_choices(const bdl__field *field, char *buffer, size_t size)
     size_t used = 0;
     buffer[0] = '\0';
     for (int32_t i = 0; i < bdl__field_n_choices(field) && used < size; i++) {
-        const int n = snprintf(buffer + used, size - used, "%s'%s'", i == 0 ? "" : ", ",
-                               field->choices[i]);
+        const int n =
+            snprintf(buffer + used, size - used, "%s'%s'", i == 0 ? "" : ", ", field->choices[i]);
         used += n > 0 ? (size_t)n : 0;
     }
 }
@@ -104,10 +104,10 @@ bdl_status bdl__field_choose(const bdl__schema *schema, const bdl__field *field,
     char names[512];
     list_choices(field, names, sizeof names);
     const char *const nearest = bdl__nearest_name(name, field->choices, n);
-    return bdl__fail(BDL_ERR_INVALID_ARGUMENT,
-                     "%s: %s must be one of %s, got '%.60s'%s%s%s", schema->name, field->name,
-                     names, name, nearest != NULL ? "; did you mean '" : "",
-                     nearest != NULL ? nearest : "", nearest != NULL ? "'?" : "");
+    return bdl__fail(BDL_ERR_INVALID_ARGUMENT, "%s: %s must be one of %s, got '%.60s'%s%s%s",
+                     schema->name, field->name, names, name,
+                     nearest != NULL ? "; did you mean '" : "", nearest != NULL ? nearest : "",
+                     nearest != NULL ? "'?" : "");
 }
 
 /* The next number of a default list such as "1,1"; *p moves behind its comma. */
@@ -243,8 +243,8 @@ static bdl_status check_i64(const bdl__schema *schema, const bdl__field *field, 
 {
     const bdl__range *const range = &field->range;
     const bool unlimited = range->most >= BDL__NO_LIMIT;
-    if (range->given && ((double)value < range->least ||
-                         (!unlimited && (double)value > range->most))) {
+    if (range->given &&
+        ((double)value < range->least || (!unlimited && (double)value > range->most))) {
         char found[BDL__NUMBER_SIZE];
         (void)snprintf(found, sizeof found, "%lld", (long long)value);
         return fail_range(schema, field, found);
@@ -268,8 +268,8 @@ static bdl_status check_f64(const bdl__schema *schema, const bdl__field *field, 
 /* A list that was not given and has no default may be empty whatever its least length. */
 static bdl_status check_length(const bdl__schema *schema, const bdl__field *field, int32_t n)
 {
-    const bool absent = n == 0 && !field->required &&
-                        (field->def.s == NULL || field->def.s[0] == '\0');
+    const bool absent =
+        n == 0 && !field->required && (field->def.s == NULL || field->def.s[0] == '\0');
     if (absent || (n >= bdl__field_least_n(field) && n <= bdl__field_most_n(field))) {
         return BDL_OK;
     }

@@ -61,7 +61,7 @@ typedef struct bdl__field {
     const char *const *choices; /* NULL-terminated */
     bool required;
     int32_t least_n, most_n; /* length of a list; 0, 0 = any up to BDL__MAX_LIST */
-    const char *torch_name;   /* the argument's name in PyTorch where it differs, else NULL */
+    const char *torch_name;  /* the argument's name in PyTorch where it differs, else NULL */
 } bdl__field;
 
 #define BDL__FIELD_KIND(member)                                                                    \
@@ -80,8 +80,14 @@ typedef struct bdl__field {
         .offset = offsetof(type, member), __VA_ARGS__                                              \
     }
 
-#define BDL_IN(lo, hi) {.given = true, .least = (lo), .most = (hi)}
-#define BDL_AT_LEAST(lo) {.given = true, .least = (lo), .most = 9.2e18}
+#define BDL_IN(lo, hi)                                                                             \
+    {                                                                                              \
+        .given = true, .least = (lo), .most = (hi)                                                 \
+    }
+#define BDL_AT_LEAST(lo)                                                                           \
+    {                                                                                              \
+        .given = true, .least = (lo), .most = 9.2e18                                               \
+    }
 
 /* A table of fields with the struct it describes. */
 typedef struct bdl__schema {

@@ -52,8 +52,8 @@ static bdl_status fail_unknown(const bdl__schema *schema, const char *key)
     for (int64_t i = 0; i < schema->n_fields; i++) {
         names[i] = schema->fields[i].name;
         if (used < sizeof all) {
-            const int n = snprintf(all + used, sizeof all - used, "%s%s", i == 0 ? "" : ", ",
-                                   names[i]);
+            const int n =
+                snprintf(all + used, sizeof all - used, "%s%s", i == 0 ? "" : ", ", names[i]);
             used += n > 0 ? (size_t)n : 0;
         }
     }
@@ -119,8 +119,7 @@ static bdl_status fail_json(const parse *cx, const bdl__field *field, const char
     case BDL__JSON_BOOL:
     case BDL__JSON_ARRAY:
     case BDL__JSON_OBJECT:
-        (void)snprintf(found, sizeof found, "%s",
-                       bdl__json_kind_name(bdl__json_kind_of(value)));
+        (void)snprintf(found, sizeof found, "%s", bdl__json_kind_name(bdl__json_kind_of(value)));
         break;
     }
     return fail_kind(cx, field, expected, found);
@@ -183,8 +182,8 @@ static bdl_status list_from_json(const parse *cx, const bdl__field *field, const
     return BDL_OK;
 }
 
-static bdl_status member_from_json(const parse *cx, const bdl__field *field,
-                                   const bdl__json *value, bdl__member *member)
+static bdl_status member_from_json(const parse *cx, const bdl__field *field, const bdl__json *value,
+                                   bdl__member *member)
 {
     const bdl__json_kind kind = bdl__json_kind_of(value);
     switch (field->kind) {
@@ -302,8 +301,8 @@ static bdl_status list_from_text(const parse *cx, const bdl__field *field, const
                                  bdl__member *member)
 {
     const size_t size = strlen(value);
-    const bool bracketed = (value[0] == '[' && value[size - 1] == ']') ||
-                           (value[0] == '(' && value[size - 1] == ')');
+    const bool bracketed =
+        (value[0] == '[' && value[size - 1] == ']') || (value[0] == '(' && value[size - 1] == ')');
     const char *inner = value;
     if (bracketed) {
         BDL__TRY(bdl__arena_printf(cx->arena, &inner, "%.*s", (int)(size - 2), value + 1));
@@ -389,8 +388,8 @@ static bdl_status parse_piece(parse *cx, const char *piece, int64_t i_piece, boo
         *named = true;
     } else {
         BDL__CHECK(!*named, BDL_ERR_INVALID_ARGUMENT,
-                   "%s: expected name=value after a named parameter, got '%.60s'",
-                   cx->schema->name, piece);
+                   "%s: expected name=value after a named parameter, got '%.60s'", cx->schema->name,
+                   piece);
         BDL__CHECK(i_piece < cx->schema->n_fields, BDL_ERR_INVALID_ARGUMENT,
                    "%s: expected at most %lld parameters, got '%.60s' as well", cx->schema->name,
                    (long long)cx->schema->n_fields, piece);

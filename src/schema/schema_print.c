@@ -247,8 +247,7 @@ static void dump_limits(const bdl__field *field, bdl__json_writer *writer)
     }
 }
 
-static void dump_field(const bdl__schema *schema, const bdl__field *field,
-                       bdl__json_writer *writer)
+static void dump_field(const bdl__schema *schema, const bdl__field *field, bdl__json_writer *writer)
 {
     bdl__member member;
     bdl__json_open(writer, '{');
@@ -330,8 +329,7 @@ static void help_doc(const char *doc, size_t column, bdl__text *out)
 }
 
 /* Where docs start: behind the longest head that is not excessive. */
-static size_t doc_column(const bdl__schema *schema, int name_width,
-                         const bdl_allocator *allocator)
+static size_t doc_column(const bdl__schema *schema, int name_width, const bdl_allocator *allocator)
 {
     size_t column = 0;
     bdl__text head;

@@ -13,7 +13,7 @@ enum { DEEPEST_BRACKET = 32 };
 typedef struct scanner {
     const char *text;
     const char *p;
-    char quote;                   /* the open quote, or 0 */
+    char quote;                    /* the open quote, or 0 */
     char closers[DEEPEST_BRACKET]; /* brackets to come */
     int depth;
 } scanner;
@@ -39,8 +39,8 @@ static bdl_status step_bracket(scanner *scan)
                    "expected at most %d nested brackets in '%.60s'", DEEPEST_BRACKET, scan->text);
         scan->closers[scan->depth++] = closer_of(c);
     } else if (c == ')' || c == ']' || c == '}') {
-        BDL__CHECK(scan->depth > 0, BDL_ERR_FORMAT, "expected no '%c' without its bracket in '%.60s'",
-                   c, scan->text);
+        BDL__CHECK(scan->depth > 0, BDL_ERR_FORMAT,
+                   "expected no '%c' without its bracket in '%.60s'", c, scan->text);
         BDL__CHECK(scan->closers[scan->depth - 1] == c, BDL_ERR_FORMAT,
                    "expected '%c' before '%c' in '%.60s'", scan->closers[scan->depth - 1], c,
                    scan->text);
@@ -70,8 +70,8 @@ static bdl_status step(scanner *scan)
 
 static bdl_status finish(const scanner *scan)
 {
-    BDL__CHECK(scan->quote == '\0', BDL_ERR_FORMAT, "expected a closing %c in '%.60s'",
-               scan->quote, scan->text);
+    BDL__CHECK(scan->quote == '\0', BDL_ERR_FORMAT, "expected a closing %c in '%.60s'", scan->quote,
+               scan->text);
     BDL__CHECK(scan->depth == 0, BDL_ERR_FORMAT, "expected '%c' at the end of '%.60s'",
                scan->closers[scan->depth - 1], scan->text);
     return BDL_OK;
