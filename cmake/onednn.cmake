@@ -3,10 +3,6 @@
 # oneDNN >= 3.2 is, in this order: the file named by BDL_ONEDNN_LIBRARY (headers in BDL_ONEDNN_INCLUDE), a CMake package
 # (dnnl_DIR or the system's), or what tools/get_onednn fetches into BDL_ONEDNN_FETCH_DIR.
 
-set(BDL_ONEDNN_LIBRARY "" CACHE FILEPATH "oneDNN's library file, where its CMake package is missing or broken")
-set(BDL_ONEDNN_INCLUDE "" CACHE PATH "The folder of oneDNN's headers, with BDL_ONEDNN_LIBRARY")
-set(BDL_ONEDNN_FETCH_DIR ${PROJECT_BINARY_DIR}/onednn CACHE PATH "Where a fetched oneDNN is kept")
-
 set(bundled OFF)
 if(BDL_ONEDNN_LIBRARY)
   add_library(bdl_onednn UNKNOWN IMPORTED)

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+# The few verbs of the README. The build itself is CMake's: see CMakePresets.json for the presets.
+PREFIX ?= /usr/local
+ONEDNN ?= ON
+JOBS ?= $(shell nproc)
+
+# A compiler cache, where one is installed, stays inside the clone.
+export CCACHE_DIR ?= $(CURDIR)/build/.ccache
+
+.PHONY: all build demo test test-long bench install clean goldens peers symbols
+
+all: build
+
+build:
+	@mkdir -p build
+	@cmake --preset release -DBDL_ONEDNN=$(ONEDNN) > build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
+	@cmake --build build/release --target product -j $(JOBS)
+
+# A network learns, is saved, and predicts. Needs no oneDNN.
+demo:
+	@tools/install_deps demo
+	@$(MAKE) --no-print-directory build ONEDNN=OFF
+	@if [ -x tools/demo.sh ]; then tools/demo.sh; fi
+
+# Everything CI checks, with the seconds of each stage at the end.
+test:
+	@tools/install_deps test
+	@tools/test.sh
+
+# What takes longer than CI may.
+test-long:
+	@tools/install_deps test
+	@tools/test.sh --long
+
+bench: build
+	bench/run
+
+install: build
+	cmake --install build/release --prefix $(PREFIX)
+
+# Remakes the golden files in an environment of its own and compares them with the committed ones.
+goldens:
+	tests/golden/run
+
+# The same benchmarks with other frameworks beside bdl.
+peers: build
+	bench/run --peers
+
+# Refreshes the list of exported symbols after a change of the public header.
+symbols:
+	cmake --preset dev
+	cmake --build build/dev --target update_symbols
+
+clean:
+	rm -rf build
