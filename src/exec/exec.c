@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Running a plan: segments on teams of workers, sums between them. */
+#include "exec/exec.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "exec/internal.h"
+
+bdl_status bdl__workspace_create(const bdl_allocator *allocator, bdl__workspace **workspace)
+{
+    void *memory = NULL;
+    BDL__TRY(bdl__alloc(allocator, sizeof **workspace, &memory));
+    *workspace = memory;
+    (*workspace)->allocator = allocator;
+    return BDL_OK;
+}
+
+void bdl__workspace_free(bdl__workspace *workspace)
+{
+    if (workspace) {
+        const bdl_allocator *const allocator = workspace->allocator;
+        bdl__free(allocator, workspace->data, workspace->size);
+        bdl__free(allocator, workspace, sizeof *workspace);
+    }
+}
+
+size_t bdl__workspace_size(const bdl__workspace *workspace) { return workspace->size; }
+
+static bdl_status reserve(bdl__workspace *workspace, size_t size)
+{
+    if (size <= workspace->size) {
+        return BDL_OK;
+    }
+    bdl__free(workspace->allocator, workspace->data, workspace->size);
+    workspace->data = NULL;
+    workspace->size = 0;
+    BDL__TRY(bdl__alloc(workspace->allocator, size, &workspace->data));
+    workspace->size = size;
+    return BDL_OK;
+}
+
+/* ---- making ------------------------------------------------------------------------------------- */
+
+static bdl_status alloc(bdl__exec *exec, int64_t n, size_t size, void *to)
+{
+    void *memory = NULL;
+    BDL__TRY(bdl__arena_alloc(&exec->arena, (size_t)n * size + BDL__ALIGNMENT, &memory));
+    *(void **)to = memory;
+    return BDL_OK;
+}
+
+/* Teams take neighbouring shards; their slots are laid out one after another in the workspace. */
+static int64_t make_teams(const bdl__exec *exec, const bdl__segment *segment, bdl__team *teams)
+{
+    int64_t n_slots = 0;
+    const int64_t n_shards = bdl__n_shards(exec->plan->options.n_slices);
+    for (int t = 0; t < segment->n_teams; t++) {
+        bdl__split_range(n_shards, t, segment->n_teams, &teams[t].first_shard, &teams[t].end_shard);
+        n_slots += bdl__tree_slots(teams[t].first_shard, teams[t].end_shard, teams[t].slot) + 1;
+    }
+    return segment->leaf_count > 0 ? n_slots : 0;
+}
+
+typedef struct layout {
+    size_t parts, teams, leaves, scratch, total;
+} layout;
+
+static layout lay_out(const bdl__exec *exec, int64_t n_leaves)
+{
+    const bdl__plan *const plan = exec->plan;
+    layout l = {0};
+    l.parts = 0;
+    l.teams = l.parts + (size_t)plan->n_parts * plan->part_size;
+    l.leaves = l.teams + (size_t)plan->options.n_workers * plan->team_size;
+    l.scratch = l.leaves + (size_t)n_leaves * exec->leaf_size;
+    l.total = l.scratch + (size_t)plan->options.n_workers * plan->scratch_size;
+    return l;
+}
+
+static int64_t most_leaves(const bdl__exec *exec)
+{
+    int64_t most = 0;
+    for (int64_t s = 0; s < exec->plan->n_segments; s++) {
+        const int64_t n = make_teams(exec, &exec->plan->segments[s], exec->teams[s]);
+        most = BDL__MAX(most, n);
+    }
+    return most;
+}
+
+static bdl_status prepare(bdl__exec *exec)
+{
+    const bdl__plan *const plan = exec->plan;
+    const int n_workers = plan->options.n_workers;
+    BDL__CHECK(bdl__pool_size(exec->pool) == n_workers, BDL_ERR_STATE,
+               "the plan is for %d workers, the pool has %d", n_workers, bdl__pool_size(exec->pool));
+    BDL__TRY(alloc(exec, plan->n_segments, sizeof *exec->teams, &exec->teams));
+    for (int64_t s = 0; s < plan->n_segments; s++) {
+        BDL__TRY(alloc(exec, plan->segments[s].n_teams, sizeof **exec->teams, &exec->teams[s]));
+    }
+    BDL__TRY(alloc(exec, n_workers, sizeof *exec->workers, &exec->workers));
+    BDL__TRY(alloc(exec, n_workers, sizeof *exec->team_barriers, &exec->team_barriers));
+    BDL__TRY(alloc(exec, plan->sums_count * plan->n_parts, sizeof(double), &exec->sums));
+    BDL__TRY(alloc(exec, plan->sums_count, sizeof(double), &exec->totals));
+    const int64_t n_heads = plan->options.n_heads;
+    BDL__TRY(alloc(exec, 2 * n_heads * plan->n_parts, sizeof(double), &exec->head_rows));
+    BDL__TRY(alloc(exec, 2 * n_heads, sizeof(double), &exec->heads));
+    BDL__TRY(alloc(exec, 1, plan->packed_size, &exec->packed));
+    exec->leaf_size =
+        bdl__align_up((size_t)plan->max_leaf_count * plan->scalar_size, BDL__ALIGNMENT);
+    exec->workspace_size = lay_out(exec, most_leaves(exec)).total;
+    return reserve(exec->workspace, exec->workspace_size);
+}
+
+bdl_status bdl__exec_create(const bdl_allocator *allocator, const bdl__plan *plan, bdl__pool *pool,
+                            bdl__model *model, bdl__workspace *workspace, void *grads,
+                            bdl__exec **exec)
+{
+    void *memory = NULL;
+    BDL__TRY(bdl__alloc(allocator, sizeof **exec, &memory));
+    bdl__exec *const made = memory;
+    made->allocator = allocator;
+    made->plan = plan;
+    made->pool = pool;
+    made->model = model;
+    made->workspace = workspace;
+    made->grads = grads;
+    made->i_nonfinite = -1;
+    bdl__arena_init(&made->arena, allocator);
+    const bdl_status status = prepare(made);
+    if (status != BDL_OK) {
+        bdl__exec_free(made);
+        return status;
+    }
+    *exec = made;
+    return BDL_OK;
+}
+
+void bdl__exec_free(bdl__exec *exec)
+{
+    if (exec) {
+        const bdl_allocator *const allocator = exec->allocator;
+        const size_t n = (size_t)exec->plan->options.n_workers * (size_t)exec->plan->n_ops;
+        bdl__free(allocator, exec->op_seconds, n * sizeof(double));
+        bdl__arena_free(&exec->arena);
+        bdl__free(allocator, exec, sizeof *exec);
+    }
+}
+
+/* ---- running ------------------------------------------------------------------------------------ */
+
+static void pack_weights(bdl__exec *exec, int worker, int n_workers)
+{
+    for (int64_t s = 0; s < exec->plan->n_steps; s++) {
+        const bdl__planned_step *const planned = &exec->plan->steps[s];
+        const void *weights[BDL__MAX_WEIGHTS];
+        for (int w = 0; w < planned->step.n_weights; w++) {
+            weights[w] = bdl__model_param(exec->model, planned->first_param + w);
+        }
+        for (int i = 0; i < BDL__MAX_SAVED; i++) {
+            if (planned->packed[i].size == 0) {
+                continue;
+            }
+            int64_t begin, end;
+            bdl__split_range(planned->packed[i].n_units, worker, n_workers, &begin, &end);
+            if (begin < end) {
+                planned->packed[i].pack(&planned->step, weights,
+                                        (char *)exec->packed + planned->packed[i].offset, begin,
+                                        end);
+            }
+        }
+    }
+}
+
+static void call_timed(bdl__exec *exec, const bdl__segment *segment, int i_team, int worker,
+                       int64_t i_op, int64_t i_part, int64_t n_parts, int rank, int size)
+{
+    const bdl__op *const op = &exec->plan->ops[i_op];
+    if (!exec->op_seconds) {
+        bdl__exec_call(exec, segment, i_team, worker, op, i_part, n_parts, rank, size);
+        return;
+    }
+    const double start = bdl__now();
+    bdl__exec_call(exec, segment, i_team, worker, op, i_part, n_parts, rank, size);
+    exec->op_seconds[(int64_t)worker * exec->plan->n_ops + i_op] += bdl__now() - start;
+}
+
+/* Part by part: everything of a part is done while it is in the cache. */
+static void run_depth(bdl__exec *exec, const bdl__segment *segment, int i_team, int worker, int rank)
+{
+    const bdl__plan *const plan = exec->plan;
+    bdl__team *const team = &exec->teams[segment - plan->segments][i_team];
+    const int64_t n_shards = bdl__n_shards(exec->n_slices);
+    for (int64_t shard = team->first_shard; shard < team->end_shard; shard++) {
+        int64_t begin, end;
+        bdl__shard_slices(shard, n_shards, exec->n_slices, &begin, &end);
+        for (int64_t part = begin * plan->n_parts_slice; part < end * plan->n_parts_slice; part++) {
+            for (int64_t o = segment->first_op; o < segment->end_op; o++) {
+                if (plan->ops[o].is_dropped) {
+                    continue;
+                }
+                const bool is_shared = plan->steps[plan->ops[o].i_step].step.splits;
+                if (is_shared || rank == 0) {
+                    call_timed(exec, segment, i_team, worker, o, part, 1, is_shared ? rank : 0,
+                               is_shared ? segment->team_size : 1);
+                }
+                bdl__barrier_wait(&exec->team_barriers[i_team], segment->team_size);
+            }
+        }
+        if (segment->leaf_count > 0 && rank == 0) {
+            bdl__exec_push(exec, team, shard, 0, segment->leaf_count,
+                           bdl__exec_leaf(exec, team, shard));
+        }
+        bdl__barrier_wait(&exec->team_barriers[i_team], segment->team_size);
+    }
+}
+
+/* Gradients of steps that do not take many parts go through one leaf a shard, so their parts must come
+ * in order: one member of the team does them. */
+static bool must_be_in_order(const bdl__planned_step *planned, const bdl__op *op)
+{
+    return op->is_backward && op->pass == 0 && planned->step.needs_diff_weights;
+}
+
+static void push_op(bdl__exec *exec, bdl__team *team, const bdl__op *op, int64_t shard)
+{
+    const bdl__planned_step *const planned = &exec->plan->steps[op->i_step];
+    char *const leaf = bdl__exec_leaf(exec, team, shard);
+    for (int w = 0; w < planned->step.n_weights; w++) {
+        if (op->leaf_offset[w] >= 0) {
+            const int64_t count = bdl__round_up(
+                exec->plan->graph->params[planned->first_param + w].count, BDL__PARAM_ALIGNMENT);
+            bdl__exec_push(exec, team, shard, op->leaf_offset[w], count,
+                           leaf + (size_t)op->leaf_offset[w] * exec->plan->scalar_size);
+        }
+    }
+}
+
+static void run_op_in_order(bdl__exec *exec, const bdl__segment *segment, int i_team, int worker,
+                            int64_t o)
+{
+    const bdl__plan *const plan = exec->plan;
+    bdl__team *const team = &exec->teams[segment - plan->segments][i_team];
+    const int64_t n_shards = bdl__n_shards(exec->n_slices);
+    for (int64_t shard = team->first_shard; shard < team->end_shard; shard++) {
+        int64_t begin, end;
+        bdl__shard_slices(shard, n_shards, exec->n_slices, &begin, &end);
+        for (int64_t part = begin * plan->n_parts_slice; part < end * plan->n_parts_slice; part++) {
+            call_timed(exec, segment, i_team, worker, o, part, 1, 0, 1);
+        }
+        push_op(exec, team, &plan->ops[o], shard);
+    }
+}
+
+/* Op by op over all parts of the team's run, so that large weights are read once. */
+static void run_breadth(bdl__exec *exec, const bdl__segment *segment, int i_team, int worker,
+                        int rank)
+{
+    const bdl__plan *const plan = exec->plan;
+    const bdl__team *const team = &exec->teams[segment - plan->segments][i_team];
+    const int64_t n_shards = bdl__n_shards(exec->n_slices);
+    int64_t first, end, unused;
+    bdl__shard_slices(team->first_shard, n_shards, exec->n_slices, &first, &unused);
+    bdl__shard_slices(team->end_shard - 1, n_shards, exec->n_slices, &unused, &end);
+    first *= plan->n_parts_slice;
+    end *= plan->n_parts_slice;
+    for (int64_t o = segment->first_op; o < segment->end_op; o++) {
+        const bdl__op *const op = &plan->ops[o];
+        const bdl__planned_step *const planned = &plan->steps[op->i_step];
+        if (op->is_dropped) {
+            continue;
+        }
+        if (planned->step.takes_many) {
+            call_timed(exec, segment, i_team, worker, o, first, end - first, rank,
+                       segment->team_size);
+        } else if (must_be_in_order(planned, op)) {
+            if (rank == 0) {
+                run_op_in_order(exec, segment, i_team, worker, o);
+            }
+        } else {
+            int64_t from, to;
+            bdl__split_range(end - first, rank, segment->team_size, &from, &to);
+            for (int64_t part = first + from; part < first + to; part++) {
+                call_timed(exec, segment, i_team, worker, o, part, 1, 0, 1);
+            }
+        }
+        bdl__barrier_wait(&exec->team_barriers[i_team], segment->team_size);
+    }
+}
+
+static void merge_sums(bdl__exec *exec, const bdl__segment *segment, int worker, int n_workers)
+{
+    const bdl__plan *const plan = exec->plan;
+    for (int64_t o = segment->first_op; o < segment->end_op; o++) {
+        const bdl__op *const op = &plan->ops[o];
+        const bdl__planned_step *const planned = &plan->steps[op->i_step];
+        bdl__tree_sum sum = {.n_slices = exec->n_slices, .n_parts_slice = plan->n_parts_slice};
+        if (planned->i_head >= 0 && !op->is_backward && worker == 0) {
+            sum.rows = exec->head_rows + (int64_t)planned->i_head * plan->n_parts * 2;
+            sum.stride = 2;
+            sum.merge = bdl__merge_add;
+            bdl__tree_sum_range(&sum, 0, 2, exec->heads + 2 * (int64_t)planned->i_head);
+        }
+        const bdl__sums *const mine = &planned->sums[op->is_backward][op->pass];
+        if (mine->n > 0) {
+            int64_t begin, end;
+            bdl__split_range(mine->n / 3 + (mine->n % 3 != 0), worker, n_workers, &begin, &end);
+            sum.rows = exec->sums + plan->n_parts * mine->offset;
+            sum.stride = mine->n;
+            sum.merge = mine->merge;
+            bdl__tree_sum_range(&sum, 3 * begin, BDL__MIN(3 * end, mine->n),
+                                exec->totals + mine->offset);
+        }
+    }
+}
+
+static void run_segment(bdl__exec *exec, const bdl__segment *segment, int worker)
+{
+    const int n_workers = exec->plan->options.n_workers;
+    const int i_team = worker / segment->team_size;
+    if (i_team < segment->n_teams) {
+        const int rank = worker % segment->team_size;
+        if (segment->is_breadth) {
+            run_breadth(exec, segment, i_team, worker, rank);
+        } else {
+            run_depth(exec, segment, i_team, worker, rank);
+        }
+    }
+    bdl__barrier_wait(&exec->barrier, n_workers);
+    if (segment->has_sums || segment->leaf_count > 0) {
+        merge_sums(exec, segment, worker, n_workers);
+        bdl__exec_reduce(exec, segment, exec->teams[segment - exec->plan->segments], worker,
+                         n_workers);
+        bdl__barrier_wait(&exec->barrier, n_workers);
+    }
+}
+
+static void run_worker(void *arg, int worker)
+{
+    bdl__exec *const exec = arg;
+    const bdl__plan *const plan = exec->plan;
+    const int n_workers = plan->options.n_workers;
+    if (plan->packed_size > 0 && exec->packed_version != exec->model->weights_version) {
+        pack_weights(exec, worker, n_workers);
+        bdl__barrier_wait(&exec->barrier, n_workers);
+    }
+    for (int64_t s = 0; s < plan->n_segments; s++) {
+        run_segment(exec, &plan->segments[s], worker);
+    }
+    if (exec->hook) {
+        const bdl__exec_worker w = {.worker = worker,
+                                    .n_workers = n_workers,
+                                    .barrier = &exec->barrier,
+                                    .heads = exec->heads};
+        exec->hook(exec->hook_arg, &w);
+    }
+}
+
+/* Gives this run its memory in the workspace, which may have moved since the last one. */
+static void place_memory(bdl__exec *exec)
+{
+    const bdl__plan *const plan = exec->plan;
+    const layout l = lay_out(exec, most_leaves(exec));
+    char *const base = exec->workspace->data;
+    exec->part_memory = base + l.parts;
+    exec->team_memory = base + l.teams;
+    for (int w = 0; w < plan->options.n_workers; w++) {
+        exec->workers[w].scratch = base + l.scratch + (size_t)w * plan->scratch_size;
+    }
+    for (int64_t s = 0; s < plan->n_segments; s++) {
+        char *leaf = base + l.leaves;
+        for (int t = 0; t < plan->segments[s].n_teams && plan->segments[s].leaf_count > 0; t++) {
+            bdl__team *const team = &exec->teams[s][t];
+            const int n = bdl__tree_slots(team->first_shard, team->end_shard, team->slot);
+            team->carry = leaf;
+            team->slots = leaf + exec->leaf_size;
+            leaf += (size_t)(n + 1) * exec->leaf_size;
+        }
+    }
+}
+
+bdl_status bdl__exec_run(bdl__exec *exec, const bdl__exec_batch *batch, bdl__exec_hook hook,
+                         void *hook_arg)
+{
+    BDL__CHECK(batch->n_slices == exec->plan->options.n_slices, BDL_ERR_INTERNAL,
+               "the plan is for %lld slices, the batch has %lld",
+               (long long)exec->plan->options.n_slices, (long long)batch->n_slices);
+    exec->batch = batch;
+    exec->n_slices = batch->n_slices;
+    exec->n_parts = batch->n_slices * exec->plan->n_parts_slice;
+    exec->hook = hook;
+    exec->hook_arg = hook_arg;
+    place_memory(exec);
+    const uint64_t version = exec->model->weights_version;
+    BDL__TRY(bdl__pool_run(exec->pool, run_worker, exec));
+    exec->packed_version = version;
+    return BDL_OK;
+}
+
+/* ---- results ------------------------------------------------------------------------------------ */
+
+const double *bdl__exec_heads(const bdl__exec *exec) { return exec->heads; }
+
+static bdl__span result_span(const bdl__exec *exec, int32_t i_area)
+{
+    if (i_area < 0) {
+        return (bdl__span){0};
+    }
+    const bdl__area *const area = bdl__plan_area(exec->plan, i_area);
+    if (area->kind == BDL__AREA_INPUT) {
+        return exec->batch->inputs[area->i_external];
+    }
+    if (area->kind == BDL__AREA_OUTPUT_DIFF) {
+        return exec->batch->output_diffs[area->i_external];
+    }
+    return (bdl__span){exec->part_memory + area->offset, (int64_t)exec->plan->part_size};
+}
+
+bdl__span bdl__exec_output(const bdl__exec *exec, int64_t i_output)
+{
+    return result_span(exec, exec->plan->output_area[i_output]);
+}
+
+bdl__span bdl__exec_input_diff(const bdl__exec *exec, int64_t i_input)
+{
+    return result_span(exec, exec->plan->input_diff_area[i_input]);
+}
+
+bdl_status bdl__exec_find_nonfinite(bdl__exec *exec, const bdl__exec_batch *batch,
+                                    const char **node_name)
+{
+    exec->stop_at_nonfinite = true;
+    exec->i_nonfinite = -1;
+    const bdl_status status = bdl__exec_run(exec, batch, NULL, NULL);
+    exec->stop_at_nonfinite = false;
+    BDL__TRY(status);
+    *node_name =
+        exec->i_nonfinite < 0 ? NULL : exec->plan->steps[exec->i_nonfinite].step.name;
+    return BDL_OK;
+}
+
+void bdl__exec_profile(bdl__exec *exec, bool on)
+{
+    const size_t n = (size_t)exec->plan->options.n_workers * (size_t)exec->plan->n_ops;
+    bdl__free(exec->allocator, exec->op_seconds, n * sizeof(double));
+    exec->op_seconds = NULL;
+    void *memory = NULL;
+    if (on && bdl__alloc(exec->allocator, n * sizeof(double), &memory) == BDL_OK) {
+        exec->op_seconds = memory;
+    }
+}
+
+double bdl__exec_op_seconds(const bdl__exec *exec, int64_t i_op)
+{
+    double sum = 0;
+    for (int w = 0; exec->op_seconds && w < exec->plan->options.n_workers; w++) {
+        sum += exec->op_seconds[(int64_t)w * exec->plan->n_ops + i_op];
+    }
+    return sum;
+}
+
+size_t bdl__exec_memory(const bdl__exec *exec)
+{
+    return exec->workspace_size + exec->plan->packed_size;
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Exec: a plan with memory, run by the workers of a pool. One call runs forward, and in training also
+ * backward, of a whole batch; the gradients, summed over the batch in the fixed tree, end in the flat
+ * vector `grads`, unnormalised. One thread at a time.
+ */
+#ifndef BDL_EXEC_EXEC_H
+#define BDL_EXEC_EXEC_H
+
+#include "base/thread.h"
+#include "plan/plan.h"
+
+/* Memory that several execs use in turn (training, the short last batch, validation). */
+typedef struct bdl__workspace bdl__workspace;
+bdl_status bdl__workspace_create(const bdl_allocator *allocator, bdl__workspace **workspace);
+void bdl__workspace_free(bdl__workspace *workspace); /* NULL ok */
+size_t bdl__workspace_size(const bdl__workspace *workspace);
+
+/* A batch in sample lanes: parts of `lanes` samples, 16 / lanes of them a slice. */
+typedef struct bdl__exec_batch {
+    int64_t n_slices;
+    const int32_t *valid;  /* [n_slices] samples of each slice, 1 .. 16; NULL = all full */
+    const bdl__span *inputs; /* [graph inputs]: part 0 and the stride */
+    bdl__span target;
+    const bdl__span *output_diffs; /* [graph outputs], with the plan's external_diffs */
+    uint64_t seed;         /* of dropout and the like */
+    uint64_t step;         /* number of the iteration, for the same */
+} bdl__exec_batch;
+
+/* What a hook sees: it is called by every worker when all gradients of the batch are summed. */
+typedef struct bdl__exec_worker {
+    int worker, n_workers;
+    bdl__barrier *barrier;
+    const double *heads; /* [n_heads][2]: (loss, divisor) of the criterion, (value, count) of metrics */
+} bdl__exec_worker;
+
+/* Splits its work among the workers by itself, meets by bdl__barrier_wait(w->barrier, w->n_workers). */
+typedef void (*bdl__exec_hook)(void *arg, const bdl__exec_worker *w);
+
+typedef struct bdl__exec bdl__exec;
+
+/* `plan`, `pool`, `model`, `workspace` are borrowed; `grads` (the graph's weights_count scalars) too, and
+ * may be NULL for plans without training. */
+bdl_status bdl__exec_create(const bdl_allocator *allocator, const bdl__plan *plan, bdl__pool *pool,
+                            bdl__model *model, bdl__workspace *workspace, void *grads,
+                            bdl__exec **exec);
+void bdl__exec_free(bdl__exec *exec); /* NULL ok */
+
+/* Runs the plan on a batch; `hook` may be NULL. The batch has at most the plan's slices, exactly so many
+ * in training. */
+bdl_status bdl__exec_run(bdl__exec *exec, const bdl__exec_batch *batch, bdl__exec_hook hook,
+                         void *hook_arg);
+
+/* Of the last run. */
+const double *bdl__exec_heads(const bdl__exec *exec); /* [n_heads][2] */
+bdl__span bdl__exec_output(const bdl__exec *exec, int64_t i_output);
+bdl__span bdl__exec_input_diff(const bdl__exec *exec, int64_t i_input);
+
+/* Runs forward on the batch and names the first node with a value that is not finite among the valid
+ * samples; NULL if there is none. For the message after a loss that is not finite. */
+bdl_status bdl__exec_find_nonfinite(bdl__exec *exec, const bdl__exec_batch *batch,
+                                    const char **node_name);
+
+/* Seconds spent in each op over all workers since bdl__exec_profile was called; for `inspect --time`. */
+void bdl__exec_profile(bdl__exec *exec, bool on);
+double bdl__exec_op_seconds(const bdl__exec *exec, int64_t i_op);
+
+/* Bytes of this exec's memory in the workspace and beside it. */
+size_t bdl__exec_memory(const bdl__exec *exec);
+
+#endif

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of exec/ share. */
+#ifndef BDL_EXEC_INTERNAL_H
+#define BDL_EXEC_INTERNAL_H
+
+#include "exec/exec.h"
+
+struct bdl__workspace {
+    const bdl_allocator *allocator;
+    void *data;
+    size_t size;
+};
+
+/* A team's run of shards and its partial gradient sums. */
+typedef struct bdl__team {
+    int64_t first_shard, end_shard;
+    int8_t slot[BDL__TREE_PLACES];
+    char *slots; /* n_slots leaves of the largest segment */
+    char *carry; /* one leaf: a sum on its way up */
+} bdl__team;
+
+/* Where a takes_many step's gradients go: handed to layers as cx->grad_sink. */
+struct bdl__grad_sink {
+    bdl__exec *exec;
+    bdl__team *team;
+    const bdl__op *op;
+};
+
+typedef struct bdl__worker_state {
+    bdl__cx cx;
+    struct bdl__grad_sink sink;
+    void *scratch;
+    char padding[64];
+} bdl__worker_state;
+
+struct bdl__exec {
+    const bdl_allocator *allocator;
+    const bdl__plan *plan;
+    bdl__pool *pool;
+    bdl__model *model;
+    bdl__workspace *workspace;
+    void *grads;
+    size_t leaf_size; /* bytes of a leaf of the largest segment */
+
+    size_t workspace_size;
+    bdl__team **teams; /* [n_segments][n_teams of it] */
+    bdl__worker_state *workers;
+    bdl__barrier *team_barriers; /* [n_workers] */
+    bdl__barrier barrier;
+    void *packed; /* persistent packed weights */
+    uint64_t packed_version;
+    double *sums;   /* rows of all parts: see bdl__sums */
+    double *totals; /* [sums_count] */
+    double *head_rows; /* [n_heads][n_parts][2] */
+    double *heads;     /* [n_heads][2] */
+    double *op_seconds; /* [n_workers][n_ops], NULL = no profile */
+    bdl__arena arena;
+
+    /* of the current run */
+    char *part_memory, *team_memory;
+    const bdl__exec_batch *batch;
+    bdl__exec_hook hook;
+    void *hook_arg;
+    int64_t n_slices, n_parts;
+    bool stop_at_nonfinite;
+    _Atomic int64_t i_nonfinite; /* step, -1 = none */
+};
+
+/* Calls one op on parts [i_part, i_part + n_parts) of a team (call.c). */
+void bdl__exec_call(bdl__exec *exec, const bdl__segment *segment, int i_team, int worker,
+                    const bdl__op *op, int64_t i_part, int64_t n_parts, int team_rank, int team_size);
+/* Adds a finished leaf of shard `i_shard`, scalars [offset, offset + count), into the team's tree;
+ * `values` (clobbered) holds them (grads.c). */
+void bdl__exec_push(bdl__exec *exec, bdl__team *team, int64_t i_shard, int64_t offset, int64_t count,
+                    void *values);
+/* Where the leaf of a shard is written: the slot it will stay in, or the carry. */
+void *bdl__exec_leaf(bdl__exec *exec, bdl__team *team, int64_t i_shard);
+/* One worker's share of the segment's sums over all teams, into exec->grads. */
+void bdl__exec_reduce(bdl__exec *exec, const bdl__segment *segment, bdl__team *teams, int worker,
+                      int n_workers);
+/* Scalars summed at once while reducing. */
+#define BDL__REDUCE_CHUNK 1024
+
+#endif
