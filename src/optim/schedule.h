@@ -2,7 +2,9 @@
 /*
  * Learning-rate schedules: rate = f(base rate, position). Only `plateau` has a state, which goes into
  * checkpoints. Parts follow one another: "warmup(500) then cosine(9500)"; a part starts from the rate
- * that the one before ended at. A part's position counts from its own start.
+ * that the one before ended at. A part's position counts from its own start, in its unit: iteration,
+ * epoch (whole ones, as PyTorch's schedulers are stepped) or epoch_fraction. How long a part lasts is its
+ * `length` (warmup, cosine, poly), or `lasts` in its unit; the last part needs neither.
  *
  * The arithmetic is bdl's own (optim/rate_math.h), so that a rate has the same bits on every machine.
  */
@@ -44,18 +46,8 @@ bdl_status bdl__schedule_state_from_json(bdl__schedule *schedule, const bdl__jso
 /* As bdl__schedule_create reads it. */
 void bdl__schedule_to_text(const bdl__schedule *schedule, bdl__text *out);
 
-/* A kind of schedule, for help texts and the schema dump. */
-typedef struct bdl__schedule_kind {
-    const char *name;
-    const char *torch; /* BigDL's name */
-    const char *pytorch;
-    const char *doc; /* formula; t counts in the part's unit from its start */
-    bdl__schema schema;
-    /* base = the part's first rate */
-    double (*rate)(const void *params, double base, double t);
-    double (*length)(const void *params); /* of the part, in its unit; NULL: `lasts` */
-} bdl__schedule_kind;
-
-const bdl__schedule_kind *bdl__schedule_kinds(int64_t *n);
+/* Number i of the kinds of parts, for help texts and the schema dump; NULL beyond the last. */
+typedef struct bdl__schedule_kind bdl__schedule_kind; /* optim/schedule_kinds.h */
+const bdl__schedule_kind *bdl__schedule_kind_at(int64_t i);
 
 #endif
