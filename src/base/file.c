@@ -252,13 +252,16 @@ static bdl_status write_all(int fd, const char *path, const void *data, size_t s
     return BDL_OK;
 }
 
-static bdl_status write_new(const char *path, const void *data, size_t size)
+static bdl_status write_new(const char *path, const bdl__piece *pieces, int64_t n_pieces)
 {
     const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0) {
         return bdl__fail_errno("create", path);
     }
-    bdl_status status = write_all(fd, path, data, size);
+    bdl_status status = BDL_OK;
+    for (int64_t i = 0; i < n_pieces && status == BDL_OK; i++) {
+        status = write_all(fd, path, pieces[i].data, pieces[i].size);
+    }
     if (status == BDL_OK && fsync(fd) != 0) {
         status = bdl__fail_errno("write", path);
     }
@@ -270,11 +273,17 @@ static bdl_status write_new(const char *path, const void *data, size_t size)
 
 bdl_status bdl__file_write(const char *path, const void *data, size_t size)
 {
+    const bdl__piece piece = {.data = data, .size = size};
+    return bdl__file_write_pieces(path, &piece, 1);
+}
+
+bdl_status bdl__file_write_pieces(const char *path, const bdl__piece *pieces, int64_t n_pieces)
+{
     char temporary[PATH_MAX];
     const int n = snprintf(temporary, sizeof temporary, "%s.tmp-%ld", path, (long)getpid());
     BDL__CHECK(n > 0 && (size_t)n < sizeof temporary, BDL_ERR_IO,
                "cannot write '%.100s...': the path is too long", path);
-    bdl_status status = write_new(temporary, data, size);
+    bdl_status status = write_new(temporary, pieces, n_pieces);
     if (status == BDL_OK) {
         status = bdl__file_rename(temporary, path);
     }

@@ -35,6 +35,13 @@ bdl_status bdl__remove_tree(const char *path); /* a missing path is fine */
 /* Writes to "<path>.tmp-<pid>", fsyncs, renames over `path` and fsyncs the directory. */
 bdl_status bdl__file_write(const char *path, const void *data, size_t size);
 
+/* The same for a file that is put together from several pieces of memory. */
+typedef struct bdl__piece {
+    const void *data;
+    size_t size;
+} bdl__piece;
+bdl_status bdl__file_write_pieces(const char *path, const bdl__piece *pieces, int64_t n_pieces);
+
 /* Names in a directory, without "." and "..", sorted by bytes. In the arena. */
 bdl_status bdl__list_directory(bdl__arena *arena, const char *path, const char *const **names,
                                int64_t *n_names);
