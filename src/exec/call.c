@@ -23,13 +23,13 @@ static bdl__span area_span(const bdl__exec *exec, int32_t i_area, int i_team, in
     case BDL__AREA_NONE:
         return span;
     case BDL__AREA_INPUT:
-        span = exec->batch->inputs[area->i_external];
+        span = exec->batch.inputs[area->i_external];
         break;
     case BDL__AREA_TARGET:
-        span = exec->batch->target;
+        span = exec->batch.target;
         break;
     case BDL__AREA_OUTPUT_DIFF:
-        span = exec->batch->output_diffs[area->i_external];
+        span = exec->batch.output_diffs[area->i_external];
         break;
     case BDL__AREA_PART:
         span = (bdl__span){exec->part_memory + area->offset, (int64_t)plan->part_size};
@@ -49,7 +49,7 @@ static int64_t valid_samples(const bdl__exec *exec, int64_t i_part)
 {
     const bdl__plan *const plan = exec->plan;
     const int64_t slice = i_part / plan->n_parts_slice;
-    const int64_t valid = exec->batch->valid ? exec->batch->valid[slice] : BDL__SLICE;
+    const int64_t valid = exec->batch.valid ? exec->batch.valid[slice] : BDL__SLICE;
     const int64_t before = i_part % plan->n_parts_slice * plan->lanes;
     return BDL__MAX(0, BDL__MIN(plan->lanes, valid - before));
 }
@@ -196,8 +196,8 @@ void bdl__exec_call(bdl__exec *exec, const bdl__segment *segment, int i_team, in
     cx->team_size = team_size;
     cx->scratch = state->scratch;
     cx->is_buffer_writer = !op->is_backward && op->is_last_pass && i_part == 0 && team_rank == 0;
-    cx->rng_seed = exec->batch->seed;
-    cx->rng_step = exec->batch->step;
+    cx->rng_seed = exec->batch.seed;
+    cx->rng_step = exec->batch.step;
     cx->first_sample = i_part * plan->lanes;
     set_tensors(exec, op, cx, i_team, i_part);
     set_weights(exec, op, cx, team, i_part);

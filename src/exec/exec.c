@@ -379,13 +379,27 @@ static void place_memory(bdl__exec *exec)
     }
 }
 
+/* Results may lie in the batch's own memory, so where that is must be known after the call too. */
+static void keep_batch(bdl__exec *exec, const bdl__exec_batch *batch)
+{
+    const bdl__graph *const graph = exec->plan->graph;
+    exec->batch = *batch;
+    memcpy(exec->inputs, batch->inputs, (size_t)graph->n_inputs * sizeof *batch->inputs);
+    exec->batch.inputs = exec->inputs;
+    if (batch->output_diffs) {
+        memcpy(exec->output_diffs, batch->output_diffs,
+               (size_t)graph->n_outputs * sizeof *batch->output_diffs);
+        exec->batch.output_diffs = exec->output_diffs;
+    }
+}
+
 bdl_status bdl__exec_run(bdl__exec *exec, const bdl__exec_batch *batch, bdl__exec_hook hook,
                          void *hook_arg)
 {
     BDL__CHECK(batch->n_slices == exec->plan->options.n_slices, BDL_ERR_INTERNAL,
                "the plan is for %lld slices, the batch has %lld",
                (long long)exec->plan->options.n_slices, (long long)batch->n_slices);
-    exec->batch = batch;
+    keep_batch(exec, batch);
     exec->n_slices = batch->n_slices;
     exec->n_parts = batch->n_slices * exec->plan->n_parts_slice;
     exec->hook = hook;
@@ -408,10 +422,10 @@ static bdl__span result_span(const bdl__exec *exec, int32_t i_area)
     }
     const bdl__area *const area = bdl__plan_area(exec->plan, i_area);
     if (area->kind == BDL__AREA_INPUT) {
-        return exec->batch->inputs[area->i_external];
+        return exec->batch.inputs[area->i_external];
     }
     if (area->kind == BDL__AREA_OUTPUT_DIFF) {
-        return exec->batch->output_diffs[area->i_external];
+        return exec->batch.output_diffs[area->i_external];
     }
     return (bdl__span){exec->part_memory + area->offset, (int64_t)exec->plan->part_size};
 }

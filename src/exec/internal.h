@@ -58,7 +58,8 @@ struct bdl__exec {
 
     /* of the current run */
     char *part_memory, *team_memory;
-    const bdl__exec_batch *batch;
+    bdl__exec_batch batch; /* its spans are copies: */
+    bdl__span inputs[BDL__MAX_PORTS], output_diffs[BDL__MAX_PORTS];
     bdl__exec_hook hook;
     void *hook_arg;
     int64_t n_slices, n_parts;

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A model with its heads, ready to run batches of any size: plans and execs are made once a size. */
+#ifndef BDL_TRAIN_RUNNER_H
+#define BDL_TRAIN_RUNNER_H
+
+#include "data/data.h"
+#include "exec/exec.h"
+
+typedef struct bdl__runner_options {
+    bool is_training;
+    bdl__precision precision;
+    bdl__target target;
+    int64_t batch; /* samples of a full batch */
+    const bdl__head *heads; /* borrowed */
+    int n_heads;
+    bdl__shape target_shape;
+    bool target_integer;
+    bool target_is_input; /* the target is the input itself (autoencoders) */
+    void *grads;          /* see bdl__exec_create */
+} bdl__runner_options;
+
+typedef struct bdl__runner bdl__runner;
+
+/* Everything is borrowed. */
+bdl_status bdl__runner_create(const bdl_allocator *allocator, bdl__model *model, bdl__pool *pool,
+                              bdl__workspace *workspace, const bdl__runner_options *options,
+                              bdl__runner **runner);
+void bdl__runner_free(bdl__runner *runner); /* NULL ok */
+
+/* Runs a batch; `exec` gives its results. `seed` and `step` are for dropout. */
+bdl_status bdl__runner_run(bdl__runner *runner, const bdl__batch *batch, uint64_t seed,
+                           uint64_t step, bdl__exec_hook hook, void *hook_arg, bdl__exec **exec);
+
+/* Names the first node with a value that is not finite for this batch, or NULL. */
+bdl_status bdl__runner_find_nonfinite(bdl__runner *runner, const bdl__batch *batch, uint64_t seed,
+                                      uint64_t step, const char **node_name);
+
+/* The plan for a full batch, made now if it was not; for listings. */
+bdl_status bdl__runner_plan(bdl__runner *runner, const bdl__plan **plan);
+
+#endif
