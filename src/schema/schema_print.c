@@ -11,7 +11,7 @@
 
 #include "schema/schema_member.h"
 
-enum { HELP_COLUMNS = 100, WIDEST_NAME = 40 };
+enum { HELP_COLUMNS = 100, WIDEST_HEAD = 40 };
 
 /* ---- JSON */
 
@@ -337,7 +337,7 @@ static size_t doc_column(const bdl__schema *schema, int name_width, const bdl_al
     for (int64_t i = 0; i < schema->n_fields; i++) {
         head.size = 0;
         help_head(schema, &schema->fields[i], name_width, &head);
-        if (head.size <= WIDEST_NAME) {
+        if (head.size <= WIDEST_HEAD) {
             column = BDL__MAX(column, head.size);
         }
     }

@@ -4,6 +4,7 @@
 
 #include <locale.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -195,7 +196,8 @@ static void see_line(void *user, int level, const char *line)
 {
     seen_line *const seen = user;
     seen->level = level;
-    strncat(seen->text, line, sizeof seen->text - strlen(seen->text) - 1);
+    const size_t used = strlen(seen->text);
+    (void)snprintf(seen->text + used, sizeof seen->text - used, "%s", line);
 }
 
 BDL_TEST(log_passes_lines_up_to_its_level)
