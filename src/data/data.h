@@ -24,12 +24,9 @@
 
 enum { BDL__SLICE_ROWS = 16 }; /* samples of a slice; a batch is cut into slices */
 
-/* ---- samples ---------------------------------------------------------------------------------- */
+/* ---- samples -------------------------------------------------------------------------------- */
 
-typedef enum bdl__element {
-    BDL__ELEMENT_U8,
-    BDL__ELEMENT_F32
-} bdl__element;
+typedef enum bdl__element { BDL__ELEMENT_U8, BDL__ELEMENT_F32 } bdl__element;
 
 typedef enum bdl__label_kind {
     BDL__LABEL_NONE,  /* nothing is known of the samples: data to predict */
@@ -52,23 +49,19 @@ void bdl__buffer_free(bdl__buffer *buffer);
 typedef struct bdl__sample {
     bdl__element element;
     bdl__shape shape;
-    const void *data;   /* borrowed: in the data set's memory, or in `buffer` */
-    bdl__buffer buffer; /* owned */
-    bdl__buffer file;   /* owned: bytes of an encoded image */
-    int32_t label;      /* with BDL__LABEL_CLASS */
+    const void *data;    /* borrowed: in the data set's memory, or in `buffer` */
+    bdl__buffer buffer;  /* owned */
+    bdl__buffer file;    /* owned: bytes of an encoded image */
+    int32_t label;       /* with BDL__LABEL_CLASS */
     const float *target; /* with BDL__LABEL_FLOATS; borrowed from the data set */
 } bdl__sample;
 
 void bdl__sample_init(bdl__sample *sample, const bdl_allocator *allocator);
 void bdl__sample_free(bdl__sample *sample);
 
-/* ---- readers and data sets ---------------------------------------------------------------------- */
+/* ---- readers and data sets ------------------------------------------------------------------ */
 
-typedef enum bdl__data_part {
-    BDL__PART_TRAIN,
-    BDL__PART_TEST,
-    BDL__PART_ALL
-} bdl__data_part;
+typedef enum bdl__data_part { BDL__PART_TRAIN, BDL__PART_TEST, BDL__PART_ALL } bdl__data_part;
 
 struct bdl__reader;
 
@@ -79,14 +72,14 @@ typedef struct bdl__dataset {
     bdl__arena arena;               /* owned: names, paths, params */
     const char *text;               /* what the user wrote, for error texts */
     bdl__data_part part;
-    const char *default_transform;  /* a chain used when the user gives none; "" = none */
+    const char *default_transform; /* a chain used when the user gives none; "" = none */
 
     int64_t n;
-    bdl__shape shape;     /* of a sample as read; of images the first one's */
+    bdl__shape shape; /* of a sample as read; of images the first one's */
     bdl__element element;
-    bool is_fixed_shape;  /* false: images may differ in size */
+    bool is_fixed_shape; /* false: images may differ in size */
     bdl__label_kind label_kind;
-    int64_t n_classes;    /* with BDL__LABEL_CLASS */
+    int64_t n_classes;              /* with BDL__LABEL_CLASS */
     const char *const *class_names; /* [n_classes], or NULL where classes have numbers only */
     bdl__shape target_shape;        /* with BDL__LABEL_FLOATS */
 
@@ -101,7 +94,7 @@ typedef struct bdl__open_args {
 
 typedef struct bdl__reader {
     const char *name;
-    const char *source;  /* what follows the colon: "DIR"; NULL where nothing does */
+    const char *source; /* what follows the colon: "DIR"; NULL where nothing does */
     bool needs_source;
     const char *summary; /* a line */
     const char *doc;     /* files, shapes, parts, defaults */
@@ -122,7 +115,9 @@ typedef struct bdl__reader {
     const bdl__reader *const bdl__reader_##name = (descriptor)
 
 /* All readers, sorted by name. */
-const bdl__reader *const *bdl__readers_all(int64_t *n);
+int64_t bdl__readers_count(void);
+const bdl__reader *bdl__reader_at(int64_t i);
+/* Errors offer the nearest name. */
 bdl_status bdl__reader_find(const char *name, const bdl__reader **reader);
 
 /* Opens `text`. `part` is the part to read unless the text names one: train reads the training part,
@@ -145,10 +140,10 @@ const char *bdl__dataset_name_of(const bdl__dataset *dataset, int64_t i);
 
 /* The canonical key of a row: a hash of its values as little-endian float32, then of its label or of
  * each target value as little-endian float64. */
-bdl_status bdl__row_key(const bdl__dataset *dataset, const bdl__sample *sample, bdl__buffer *scratch,
-                        bdl__key *key);
+bdl_status bdl__row_key(const bdl__dataset *dataset, const bdl__sample *sample,
+                        bdl__buffer *scratch, bdl__key *key);
 
-/* ---- transforms ---------------------------------------------------------------------------------- */
+/* ---- transforms ----------------------------------------------------------------------------- */
 
 enum {
     BDL__TRANSFORM_POINTWISE = 1, /* a value's result depends on it and its channel only */
@@ -185,7 +180,10 @@ typedef struct bdl__transform {
     extern const bdl__transform *const bdl__transform_##name;                                      \
     const bdl__transform *const bdl__transform_##name = (descriptor)
 
-const bdl__transform *const *bdl__transforms_all(int64_t *n);
+/* All transforms, sorted by name. */
+int64_t bdl__transforms_count(void);
+const bdl__transform *bdl__transform_at(int64_t i);
+/* Errors offer the nearest name. */
 bdl_status bdl__transform_find(const char *name, const bdl__transform **transform);
 
 /* A chain of transforms; after the last one values are floats, bytes being taken as 0 .. 255. */
@@ -218,21 +216,22 @@ void bdl__chain_scratch_free(bdl__chain_scratch *scratch);
 bdl_status bdl__chain_apply(const bdl__chain *chain, const bdl__sample *src,
                             bdl__chain_scratch *scratch, bdl__rng *rng, const bdl__sample **result);
 
-/* ---- batches ------------------------------------------------------------------------------------- */
+/* ---- batches -------------------------------------------------------------------------------- */
 
 typedef struct bdl__batch_options {
-    int64_t batch;      /* samples a step, >= 1 */
-    int lanes;          /* samples in a real: 16, 8, 4 or 1 */
-    size_t real_size;   /* bytes of a real: 4 * lanes, or 8 (f64) */
-    bool is_training;   /* random transforms draw; rows are ordered by key and shuffled */
-    bool no_shuffle;    /* in training: the order by key, the same in every epoch */
+    int64_t batch;    /* samples a step, >= 1 */
+    int lanes;        /* samples in a real: 16, 8, 4 or 1 */
+    size_t real_size; /* bytes of a real: 4 * lanes, or 8 (f64) */
+    bool is_training; /* random transforms draw; rows are ordered by key and shuffled */
+    bool no_shuffle;  /* in training: the order by key, the same in every epoch */
     uint64_t seed;
-    int64_t n_epochs;   /* 0 = without end */
-    int64_t first_epoch; /* from 0; with first_step the place where a resumed run goes on */
+    int64_t n_epochs;    /* in all, counted from epoch 0; 0 = without end */
+    int64_t first_epoch; /* with first_step the place where a resumed run goes on */
     int64_t first_step;
-    int n_threads;      /* background threads; 0 = all work happens in bdl__batcher_next */
-    int n_slots;        /* batches that are prepared ahead, 2 .. 8; 0 = 3 */
-    double most_broken; /* share of the rows whose images may be broken: they are left out (training) */
+    int n_threads; /* background threads; 0 = all work happens in bdl__batcher_next */
+    int n_slots;   /* batches that are prepared ahead, 2 .. 8; 0 = 3 */
+    double
+        most_broken; /* share of the rows whose images may be broken: they are left out (training) */
 } bdl__batch_options;
 
 /* A batch in lanes. Slice s has parts s * 16 / lanes ... ; part p begins at input + p * input_stride.
@@ -274,7 +273,7 @@ int64_t bdl__batcher_n_broken(const bdl__batcher *batcher);
 /* Seconds that bdl__batcher_next has waited for data, in all. */
 double bdl__batcher_waited(const bdl__batcher *batcher);
 
-/* ---- the order of rows ---------------------------------------------------------------------------- */
+/* ---- the order of rows ---------------------------------------------------------------------- */
 
 /*
  * Rows sorted by key and cut into ceil(batch / 16) shards at exact quantiles: shard s owns the sorted rows
@@ -298,7 +297,7 @@ int bdl__order_rows(const bdl__order *order, int64_t step, int64_t shard,
                     int64_t rows[BDL__SLICE_ROWS]);
 const bdl__key *bdl__order_key(const bdl__order *order, int64_t row);
 
-/* ---- images --------------------------------------------------------------------------------------- */
+/* ---- images --------------------------------------------------------------------------------- */
 
 /*
  * Decodes a JPEG or PNG into planes (channels, h, w) of bytes, channels 1 or 3. Grey, RGB, CMYK and YCCK
@@ -312,7 +311,7 @@ bdl_status bdl__image_decode(const void *bytes, size_t size, int64_t channels, c
 bdl_status bdl__image_info(const void *bytes, size_t size, const char *where, int64_t *width,
                            int64_t *height, int *n_channels);
 
-/* ---- arrays ---------------------------------------------------------------------------------------- */
+/* ---- arrays --------------------------------------------------------------------------------- */
 
 /* A NumPy file (.npy 1.0 - 3.0; C order; u1 i4 i8 f4 f8, little-endian), mapped. */
 typedef struct bdl__npy {

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The order of rows in training, from the rows' keys alone, so that neither the files' order nor the
+ * number of machines has a say (architecture, "Rows find their shard by content").
+ *
+ * With n rows, batch B and Q_s = min(16 s, B), shard s owns the sorted rows from floor(n Q_s / B) to
+ * floor(n Q_{s+1} / B). For n = B (T - 1) + r with 1 <= r <= B those are (T - 1) q_s rows for the steps
+ * before the last, q_s = Q_{s+1} - Q_s, and between 0 and q_s rows for the last: every step but the last
+ * is full in every shard, and the counts sum to n.
+ */
+#include "data/data_private.h"
+
+#include <string.h>
+
+struct bdl__order {
+    const bdl_allocator *allocator; /* borrowed */
+    int64_t n;
+    int64_t batch;
+    int64_t n_steps;
+    int64_t n_shards;
+    bdl__key *keys;    /* owned, [n] by row */
+    uint32_t *sorted;  /* owned, [n] rows by rising key */
+    uint32_t *current; /* owned, [n] the same, permuted within each shard for the epoch */
+};
+
+/* One pass of a radix sort on bits [shift, shift + 16) of the keys' high words. Stable. */
+static void sort_pass(const bdl__key *keys, const uint32_t *from, uint32_t *to, int64_t n,
+                      int shift, uint32_t *counts)
+{
+    memset(counts, 0, 65536 * sizeof(uint32_t));
+    for (int64_t i = 0; i < n; i++) {
+        counts[(keys[i].high >> shift) & 0xffff]++;
+    }
+    uint32_t begin = 0;
+    for (int64_t i = 0; i < 65536; i++) {
+        const uint32_t count = counts[i];
+        counts[i] = begin;
+        begin += count;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        to[counts[(keys[from[i]].high >> shift) & 0xffff]++] = from[i];
+    }
+}
+
+/* Rows with equal high words, which are equal rows nearly always, by their low words. Stable. */
+static void sort_ties(const bdl__key *keys, uint32_t *rows, int64_t n)
+{
+    for (int64_t i = 1; i < n; i++) {
+        const uint32_t row = rows[i];
+        int64_t at = i;
+        while (at > 0 && keys[rows[at - 1]].high == keys[row].high &&
+               keys[rows[at - 1]].low > keys[row].low) {
+            rows[at] = rows[at - 1];
+            at--;
+        }
+        rows[at] = row;
+    }
+}
+
+static bdl_status sort_rows(bdl__order *order)
+{
+    void *counts = NULL;
+    BDL__TRY(bdl__alloc(order->allocator, 65536 * sizeof(uint32_t), &counts));
+    for (int64_t i = 0; i < order->n; i++) {
+        order->sorted[i] = (uint32_t)i;
+    }
+    for (int pass = 0; pass < 4; pass++) { /* an even number: the result is in `sorted` */
+        uint32_t *from = pass % 2 == 0 ? order->sorted : order->current;
+        uint32_t *to = pass % 2 == 0 ? order->current : order->sorted;
+        sort_pass(order->keys, from, to, order->n, 16 * pass, counts);
+    }
+    sort_ties(order->keys, order->sorted, order->n);
+    memcpy(order->current, order->sorted, (size_t)order->n * sizeof(uint32_t));
+    bdl__free(order->allocator, counts, 65536 * sizeof(uint32_t));
+    return BDL_OK;
+}
+
+/* An order whose keys are still to be filled. */
+static bdl_status create_empty(const bdl_allocator *allocator, int64_t n, int64_t batch,
+                               bdl__order **order)
+{
+    BDL__CHECK(batch >= 1 && batch <= INT32_MAX, BDL_ERR_INVALID_ARGUMENT,
+               "batch must be in [1, 2^31), got %lld", (long long)batch);
+    BDL__CHECK(n >= 1 && n < UINT32_MAX, BDL_ERR_UNSUPPORTED,
+               "a data set has 1 to 2^32 - 2 rows, this one %lld", (long long)n);
+    void *memory = NULL;
+    BDL__TRY(bdl__alloc(allocator, sizeof(bdl__order), &memory));
+    bdl__order *made = memory;
+    *made = (bdl__order){.allocator = allocator,
+                         .n = n,
+                         .batch = batch,
+                         .n_steps = (n + batch - 1) / batch,
+                         .n_shards = (batch + BDL__SLICE_ROWS - 1) / BDL__SLICE_ROWS};
+    void *keys = NULL, *sorted = NULL, *current = NULL;
+    bdl_status status;
+    BDL__TRY_DONE(status, bdl__alloc(allocator, (size_t)n * sizeof(bdl__key), &keys));
+    made->keys = keys;
+    BDL__TRY_DONE(status, bdl__alloc(allocator, (size_t)n * sizeof(uint32_t), &sorted));
+    made->sorted = sorted;
+    BDL__TRY_DONE(status, bdl__alloc(allocator, (size_t)n * sizeof(uint32_t), &current));
+    made->current = current;
+    *order = made;
+    return BDL_OK;
+done:
+    bdl__order_free(made);
+    return status;
+}
+
+void bdl__order_free(bdl__order *order)
+{
+    if (order == NULL) {
+        return;
+    }
+    const bdl_allocator *allocator = order->allocator;
+    if (order->keys != NULL) {
+        bdl__free(allocator, order->keys, (size_t)order->n * sizeof(bdl__key));
+    }
+    if (order->sorted != NULL) {
+        bdl__free(allocator, order->sorted, (size_t)order->n * sizeof(uint32_t));
+    }
+    if (order->current != NULL) {
+        bdl__free(allocator, order->current, (size_t)order->n * sizeof(uint32_t));
+    }
+    bdl__free(allocator, order, sizeof(bdl__order));
+}
+
+bdl_status bdl__order_from_keys(const bdl_allocator *allocator, const bdl__key *keys, int64_t n,
+                                int64_t batch, bdl__order **order)
+{
+    bdl__order *made;
+    BDL__TRY(create_empty(allocator, n, batch, &made));
+    memcpy(made->keys, keys, (size_t)n * sizeof(bdl__key));
+    const bdl_status status = sort_rows(made);
+    if (status != BDL_OK) {
+        bdl__order_free(made);
+        return status;
+    }
+    *order = made;
+    return BDL_OK;
+}
+
+typedef struct key_work {
+    const bdl__dataset *dataset;
+    bdl__key *keys;
+    _Atomic int64_t failed; /* a row whose key could not be computed, or -1 */
+} key_work;
+
+static void compute_keys(void *arg, int64_t begin, int64_t end, int worker)
+{
+    key_work *work = arg;
+    (void)worker;
+    bdl__sample sample;
+    bdl__sample_init(&sample, work->dataset->allocator);
+    for (int64_t i = begin; i < end; i++) {
+        if (bdl__dataset_key(work->dataset, i, &sample, &work->keys[i]) != BDL_OK) {
+            atomic_store(&work->failed, i);
+            break;
+        }
+    }
+    bdl__sample_free(&sample);
+}
+
+/* Says again, on this thread, why the key of a row could not be computed. */
+static bdl_status key_failure(const bdl__dataset *dataset, int64_t row)
+{
+    bdl__sample sample;
+    bdl__key key;
+    bdl__sample_init(&sample, dataset->allocator);
+    bdl_status status = bdl__dataset_key(dataset, row, &sample, &key);
+    bdl__sample_free(&sample);
+    if (status == BDL_OK) {
+        status = bdl__fail(BDL_ERR_OUT_OF_MEMORY, "data '%s': no memory for the key of sample %lld",
+                           dataset->text, (long long)row);
+    }
+    return status;
+}
+
+bdl_status bdl__order_create(const bdl_allocator *allocator, const bdl__dataset *dataset,
+                             bdl__pool *pool, int64_t batch, bdl__order **order)
+{
+    bdl__order *made;
+    BDL__TRY(create_empty(allocator, dataset->n, batch, &made));
+    key_work work = {.dataset = dataset, .keys = made->keys, .failed = -1};
+    bdl_status status;
+    BDL__TRY_DONE(status, bdl__data_parallel(pool, dataset->n, 256, compute_keys, &work));
+    if (atomic_load(&work.failed) >= 0) {
+        BDL__TRY_DONE(status, key_failure(dataset, atomic_load(&work.failed)));
+    }
+    BDL__TRY_DONE(status, sort_rows(made));
+    *order = made;
+    return BDL_OK;
+done:
+    bdl__order_free(made);
+    return status;
+}
+
+int64_t bdl__order_steps(const bdl__order *order)
+{
+    return order->n_steps;
+}
+
+int64_t bdl__order_shards(const bdl__order *order)
+{
+    return order->n_shards;
+}
+
+const bdl__key *bdl__order_key(const bdl__order *order, int64_t row)
+{
+    return &order->keys[row];
+}
+
+/* Samples of the shards before shard s in a full step. */
+static int64_t quota_before(const bdl__order *order, int64_t shard)
+{
+    return BDL__MIN(shard * BDL__SLICE_ROWS, order->batch);
+}
+
+/* floor(n Q / B) without overflow: with n = a B + b it is a Q + floor(b Q / B). */
+static int64_t shard_begin(const bdl__order *order, int64_t shard)
+{
+    const int64_t quota = quota_before(order, shard);
+    const int64_t whole = order->n / order->batch;
+    const int64_t rest = order->n % order->batch;
+    return whole * quota + rest * quota / order->batch;
+}
+
+void bdl__order_shuffle(bdl__order *order, uint64_t seed, int64_t epoch)
+{
+    memcpy(order->current, order->sorted, (size_t)order->n * sizeof(uint32_t));
+    for (int64_t shard = 0; shard < order->n_shards; shard++) {
+        const int64_t begin = shard_begin(order, shard);
+        uint32_t *rows = order->current + begin;
+        bdl__rng rng;
+        bdl__rng_init(&rng, seed, BDL__RNG_SHUFFLE, (uint32_t)shard, (uint32_t)epoch);
+        for (int64_t left = shard_begin(order, shard + 1) - begin; left > 1; left--) {
+            const uint64_t other = bdl__rng_below(&rng, (uint64_t)left);
+            const uint32_t row = rows[other];
+            rows[other] = rows[left - 1];
+            rows[left - 1] = row;
+        }
+    }
+}
+
+int bdl__order_rows(const bdl__order *order, int64_t step, int64_t shard,
+                    int64_t rows[BDL__SLICE_ROWS])
+{
+    const int64_t quota = quota_before(order, shard + 1) - quota_before(order, shard);
+    const int64_t begin = shard_begin(order, shard) + step * quota;
+    const int64_t end = BDL__MIN(begin + quota, shard_begin(order, shard + 1));
+    int n = 0;
+    for (int64_t i = begin; i < end; i++) {
+        rows[n++] = order->current[i];
+    }
+    return n;
+}
