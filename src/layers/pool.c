@@ -107,15 +107,15 @@ static axis_window window(const axis_cut *cut, int64_t o)
 }
 
 /* Sets n_out from the other members. */
-static bdl_status size_of(axis_cut *cut, bool ceil_mode, const char *layer)
+static bdl_status size_of(axis_cut *cut, bool ceil_mode)
 {
     const int64_t reach = cut->dilation * (cut->kernel - 1) + 1;
     BDL__CHECK(cut->padding <= reach / 2, BDL_ERR_INVALID_ARGUMENT,
-               "%s: padding must be at most half of the window, %lld, got %lld", layer,
-               (long long)(reach / 2), (long long)cut->padding);
+               "padding must be at most half of the window, %lld, got %lld", (long long)(reach / 2),
+               (long long)cut->padding);
     const int64_t room = cut->n_in + 2 * cut->padding - reach;
     BDL__CHECK(room >= 0 || (ceil_mode && room + cut->stride > 0), BDL_ERR_SHAPE,
-               "%s: a window of %lld positions is larger than the padded input of %lld", layer,
+               "a window of %lld positions is larger than the padded input of %lld",
                (long long)reach, (long long)(cut->n_in + 2 * cut->padding));
     cut->n_out = (room + (ceil_mode ? cut->stride - 1 : 0)) / cut->stride + 1;
     if (ceil_mode && (cut->n_out - 1) * cut->stride >= cut->n_in + cut->padding) {
@@ -123,14 +123,14 @@ static bdl_status size_of(axis_cut *cut, bool ceil_mode, const char *layer)
     }
     for (int64_t o = 0; o < cut->n_out && (cut->padding > 0 || ceil_mode); o++) {
         BDL__CHECK(window(cut, o).count > 0, BDL_ERR_SHAPE,
-                   "%s: window %lld of an axis of %lld lies in the padding only", layer,
-                   (long long)o, (long long)cut->n_in);
+                   "window %lld of an axis of %lld lies in the padding only", (long long)o,
+                   (long long)cut->n_in);
     }
     return BDL_OK;
 }
 
 /* The two axes of a sample (c, h, w). */
-static bdl_status cut_windows(const char *layer, const bdl__shape *src, const bdl__i64s *kernel,
+static bdl_status cut_windows(const bdl__shape *src, const bdl__i64s *kernel,
                               const bdl__i64s *stride, const bdl__i64s *padding,
                               const bdl__i64s *dilation, bool ceil_mode, axis_cut cuts[2])
 {
@@ -146,21 +146,20 @@ static bdl_status cut_windows(const char *layer, const bdl__shape *src, const bd
                              .stride = s[i],
                              .padding = p[i],
                              .dilation = d[i]};
-        BDL__TRY(size_of(&cuts[i], ceil_mode, layer));
+        BDL__TRY(size_of(&cuts[i], ceil_mode));
     }
     return BDL_OK;
 }
 
 static bdl_status cut_max(const max_pool_params *p, const bdl__shape *src, axis_cut cuts[2])
 {
-    return cut_windows("max_pool2d", src, &p->kernel_size, &p->stride, &p->padding, &p->dilation,
-                       p->ceil_mode, cuts);
+    return cut_windows(src, &p->kernel_size, &p->stride, &p->padding, &p->dilation, p->ceil_mode,
+                       cuts);
 }
 
 static bdl_status cut_avg(const avg_pool_params *p, const bdl__shape *src, axis_cut cuts[2])
 {
-    return cut_windows("avg_pool2d", src, &p->kernel_size, &p->stride, &p->padding, NULL,
-                       p->ceil_mode, cuts);
+    return cut_windows(src, &p->kernel_size, &p->stride, &p->padding, NULL, p->ceil_mode, cuts);
 }
 
 static bdl_status cut_adaptive(const adaptive_pool_params *p, const bdl__shape *src,
