@@ -33,7 +33,11 @@ target_compile_options(bdl_dnnl PRIVATE ${BDL_BASE_FLAGS})
 target_compile_definitions(bdl_dnnl PRIVATE BDL_BUILDING=1)
 target_include_directories(bdl_dnnl PRIVATE ${BDL_INCLUDE_DIRS})
 target_link_libraries(bdl_dnnl PRIVATE ${onednn} m)
+# An oneDNN of the user's stays where it is; a fetched one moves with the library.
 set_target_properties(bdl_dnnl PROPERTIES PREFIX lib INSTALL_RPATH "$ORIGIN")
+if(NOT bundled)
+  set_target_properties(bdl_dnnl PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
+endif()
 
 install(TARGETS bdl_dnnl LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 if(bundled)

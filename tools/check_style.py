@@ -13,7 +13,7 @@ import sys
 FUNCTION_LINES, FILE_LINES = 80, 800
 FOLDERS = ["include/bdl", "src/*", "cli", "tests", "tests/*", "bench", "examples/c", "bindings/jvm/jni"]
 
-BANNED = set("""strcpy strcat strncpy strncat sprintf vsprintf gets strtok atoi atol atoll atof rand srand random drand48
+BANNED = set("""strcpy strcat strncpy sprintf vsprintf gets strtok atoi atol atoll atof rand srand random drand48
     system popen alloca setjmp longjmp tmpnam mktemp asctime ctime gmtime localtime""".split())
 LIBM = set("""exp exp2 expm1 log log2 log10 log1p pow sqrt cbrt hypot sin cos tan asin acos atan atan2 sinh cosh tanh erf erfc
     tgamma lgamma fma fmod remainder floor ceil round trunc rint nearbyint fabs fmax fmin copysign ldexp frexp""".split())
