@@ -49,11 +49,13 @@ bdl_status bdl__saved_open(const bdl_allocator *allocator, const char *text, uin
 /* ---- heads (heads.c) -------------------------------------------------------------------------- */
 
 /* The criterion and the metrics of a run, with their params. */
+#define BDL__MAX_HEADS 16
+
 typedef struct bdl__heads {
     bdl__arena arena;
     int n; /* head 0 is the criterion */
-    bdl__head head[16];
-    const char *name[16]; /* "loss", "top1", ... */
+    bdl__head head[BDL__MAX_HEADS];
+    const char *name[BDL__MAX_HEADS]; /* "loss", "top1", ... */
     bdl__shape target_shape;
     bool target_integer;
     bool target_is_input;

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Running a model forward over a data set: means of heads, or the outputs themselves. */
+#include <math.h>
+#include <string.h>
+
+#include "train/train.h"
+
+/* The kernel target that computes in this model's numbers. */
+static bdl__target target_of(const bdl__session *session, const bdl__model *model)
+{
+    return model->dtype == BDL_F64 ? BDL__TARGET_F64 : session->target;
+}
+
+typedef struct pass {
+    bdl__workspace *workspace;
+    bdl__runner *runner;
+    bdl__batcher *batcher;
+} pass;
+
+static void close_pass(pass *p)
+{
+    bdl__batcher_free(p->batcher);
+    bdl__runner_free(p->runner);
+    bdl__workspace_free(p->workspace);
+}
+
+static bdl_status check_input(const bdl__model *model, const bdl__batcher *batcher,
+                              const bdl__dataset *dataset)
+{
+    char want[BDL__SHAPE_TEXT_SIZE], got[BDL__SHAPE_TEXT_SIZE];
+    const bdl__shape *const shape = bdl__batcher_shape(batcher);
+    BDL__CHECK(bdl__shape_count(shape) == bdl__shape_count(&model->graph->inputs[0].shape),
+               BDL_ERR_SHAPE, "the model takes samples of %s, '%s' gives %s",
+               bdl__shape_text(&model->graph->inputs[0].shape, want, sizeof want), dataset->text,
+               bdl__shape_text(shape, got, sizeof got));
+    return BDL_OK;
+}
+
+static bdl_status open_pass(const bdl__session *session, const bdl__saved *saved,
+                            const bdl__dataset *dataset, const bdl__chain *chain,
+                            const bdl__runner_options *options, pass *p)
+{
+    const bdl__target target = target_of(session, saved->model);
+    const int lanes = bdl__target_lanes(target);
+    const bdl__batch_options batching = {.batch = options->batch,
+                                         .lanes = lanes,
+                                         .real_size = target == BDL__TARGET_F64
+                                                          ? 8
+                                                          : 4 * (size_t)lanes,
+                                         .n_epochs = 1,
+                                         .n_threads = 1};
+    BDL__TRY(bdl__workspace_create(session->allocator, &p->workspace));
+    BDL__TRY(bdl__runner_create(session->allocator, saved->model, session->pool, p->workspace,
+                                options, &p->runner));
+    BDL__TRY(bdl__batcher_create(session->allocator, dataset, chain, session->pool, &batching,
+                                 &p->batcher));
+    return check_input(saved->model, p->batcher, dataset);
+}
+
+static bdl_status check_cancel(const bdl__session *session)
+{
+    BDL__CHECK(!session->cancel || !*session->cancel, BDL_ERR_CANCELLED, "cancelled");
+    return BDL_OK;
+}
+
+typedef bdl_status (*batch_fn)(void *arg, const bdl__batch *batch, bdl__exec *exec);
+
+static bdl_status run_pass(const bdl__session *session, pass *p, batch_fn fn, void *arg)
+{
+    for (;;) {
+        const bdl__batch *batch = NULL;
+        bdl__exec *exec = NULL;
+        BDL__TRY(check_cancel(session));
+        BDL__TRY(bdl__batcher_next(p->batcher, &batch));
+        if (!batch) {
+            return BDL_OK;
+        }
+        bdl_status status = bdl__runner_run(p->runner, batch, 0, 0, NULL, NULL, &exec);
+        if (status == BDL_OK) {
+            status = fn(arg, batch, exec);
+        }
+        bdl__batcher_release(p->batcher, batch);
+        BDL__TRY(status);
+    }
+}
+
+/* ---- means ------------------------------------------------------------------------------------ */
+
+typedef struct means {
+    int n_heads;
+    double sum[BDL__MAX_HEADS][2];
+    int64_t n_samples;
+} means;
+
+static bdl_status add_heads(void *arg, const bdl__batch *batch, bdl__exec *exec)
+{
+    means *const m = arg;
+    const double *const heads = bdl__exec_heads(exec);
+    for (int i = 0; i < m->n_heads; i++) {
+        m->sum[i][0] += heads[2 * i];
+        m->sum[i][1] += heads[2 * i + 1];
+    }
+    m->n_samples += batch->n_samples;
+    return BDL_OK;
+}
+
+bdl_status bdl__evaluate(const bdl__session *session, const bdl__saved *saved,
+                         const bdl__dataset *dataset, const bdl__chain *chain,
+                         const bdl__heads *heads, bdl__precision precision, int64_t batch,
+                         double *values, int64_t *n_samples)
+{
+    pass p = {0};
+    means m = {.n_heads = heads->n};
+    const bdl__runner_options options = {.precision = precision,
+                                         .target = target_of(session, saved->model),
+                                         .batch = batch,
+                                         .heads = heads->head,
+                                         .n_heads = heads->n,
+                                         .target_shape = heads->target_shape,
+                                         .target_integer = heads->target_integer,
+                                         .target_is_input = heads->target_is_input};
+    bdl_status status = open_pass(session, saved, dataset, chain, &options, &p);
+    if (status == BDL_OK) {
+        status = run_pass(session, &p, add_heads, &m);
+    }
+    close_pass(&p);
+    BDL__TRY(status);
+    for (int i = 0; i < heads->n; i++) {
+        const bool is_sum = m.sum[i][1] <= 0 && m.sum[i][1] >= 0;
+        values[i] = is_sum ? m.sum[i][0] : m.sum[i][0] / m.sum[i][1];
+    }
+    *n_samples = m.n_samples;
+    return BDL_OK;
+}
+
+/* ---- outputs ---------------------------------------------------------------------------------- */
+
+typedef struct outputs {
+    bdl__prediction_fn fn;
+    void *arg;
+    double *values;
+    int64_t n_values;
+    int lanes;
+    bool is_f64;
+} outputs;
+
+static void read_sample(const outputs *o, const void *part, int lane)
+{
+    for (int64_t i = 0; i < o->n_values; i++) {
+        const int64_t at = i * o->lanes + lane;
+        o->values[i] =
+            o->is_f64 ? ((const double *)part)[at] : (double)((const float *)part)[at];
+    }
+}
+
+static bdl_status give_outputs(void *arg, const bdl__batch *batch, bdl__exec *exec)
+{
+    const outputs *const o = arg;
+    const bdl__span span = bdl__exec_output(exec, 0);
+    for (int64_t s = 0; s < batch->n_slices; s++) {
+        for (int64_t i = 0; i < batch->valid[s]; i++) {
+            const int64_t sample = s * BDL__SLICE + i;
+            read_sample(o, bdl__span_part(span, sample / o->lanes), (int)(sample % o->lanes));
+            BDL__TRY(o->fn(o->arg, batch->rows[sample], o->values, o->n_values));
+        }
+    }
+    return BDL_OK;
+}
+
+bdl_status bdl__predict(const bdl__session *session, const bdl__saved *saved,
+                        const bdl__dataset *dataset, const bdl__chain *chain,
+                        bdl__precision precision, int64_t batch, bdl__prediction_fn fn, void *arg)
+{
+    const bdl__target target = target_of(session, saved->model);
+    const bdl__graph *const graph = saved->model->graph;
+    pass p = {0};
+    outputs o = {.fn = fn,
+                 .arg = arg,
+                 .n_values = bdl__shape_count(bdl__graph_shape(graph, graph->outputs[0])),
+                 .lanes = bdl__target_lanes(target),
+                 .is_f64 = target == BDL__TARGET_F64};
+    BDL__CHECK(!bdl__graph_integer(graph, graph->outputs[0]), BDL_ERR_UNSUPPORTED,
+               "the model's output holds whole numbers");
+    const size_t size = (size_t)o.n_values * sizeof(double);
+    void *memory = NULL;
+    BDL__TRY(bdl__alloc(session->allocator, size, &memory));
+    o.values = memory;
+    const bdl__runner_options options = {.precision = precision, .target = target, .batch = batch};
+    bdl_status status = open_pass(session, saved, dataset, chain, &options, &p);
+    if (status == BDL_OK) {
+        status = run_pass(session, &p, give_outputs, &o);
+    }
+    close_pass(&p);
+    bdl__free(session->allocator, memory, size);
+    return status;
+}

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The training loop: iterations, epochs, validation, checkpoints, stop conditions, reports. */
+#include <math.h>
+#include <string.h>
+
+#include "train/trainer.h"
+
+/* ---- one iteration ------------------------------------------------------------------------------ */
+
+/* Called by every worker with the gradients of the batch: updates this worker's share of the weights. A
+ * loss that is not finite leaves the weights alone; the loop then stops. */
+static void update_weights(void *arg, const bdl__exec_worker *w)
+{
+    bdl__trainer *const t = arg;
+    const bdl__graph *const graph = t->saved->model->graph;
+    const double divisor = w->heads[1] > 0 ? w->heads[1] : 1;
+    if (!isfinite(w->heads[0])) {
+        return;
+    }
+    bdl__optim_step step;
+    bdl__optim_begin(t->optim, t->position.iteration, t->rate, 1 / divisor, &t->clip, &step);
+    int64_t begin, end;
+    const bdl__param_ranges ranges = {.range = t->ranges, .n = t->n_ranges};
+    const int64_t n_blocks = graph->weights_count / BDL__BLOCK;
+    bdl__split_range(n_blocks, w->worker, w->n_workers, &begin, &end);
+    begin *= BDL__BLOCK;
+    end *= BDL__BLOCK;
+    if (t->clip.max_norm > 0) {
+        bdl__optim_square_sums(t->target, t->grads, ranges, begin, end, t->square_sums);
+        bdl__barrier_wait(w->barrier, w->n_workers);
+        bdl__optim_clip_norm(&step, bdl__optim_norm(t->square_sums, n_blocks));
+    }
+    bdl__optim_update(&step, t->target, t->saved->model->weights, t->grads, t->states, ranges, begin,
+                      end);
+}
+
+static bdl_status fail_nonfinite(bdl__trainer *t, const bdl__batch *batch)
+{
+    const char *node = NULL;
+    BDL__TRY(bdl__runner_find_nonfinite(t->runner, batch, (uint64_t)t->params.seed,
+                                        (uint64_t)t->position.iteration, &node));
+    BDL__FAIL(BDL_ERR_NUMERIC,
+              "the loss is not a finite number in iteration %lld (epoch %lld, step %lld): the first "
+              "layer with such values is '%s'. A smaller learning rate, clipping or a check of the "
+              "data may help",
+              (long long)t->position.iteration + 1, (long long)t->position.epoch + 1,
+              (long long)t->position.step + 1, node ? node : "the loss itself");
+}
+
+static bdl__progress progress_of(const bdl__trainer *t)
+{
+    return (bdl__progress){.iteration = t->position.iteration,
+                           .epoch = t->position.epoch,
+                           .i_in_epoch = t->position.step,
+                           .epoch_iterations = t->steps};
+}
+
+static bdl_status train_batch(bdl__trainer *t, const bdl__batch *batch)
+{
+    const bdl__progress progress = progress_of(t);
+    bdl__exec *exec = NULL;
+    t->rate = bdl__schedule_rate(t->schedule, bdl__optim_lr(t->optim), &progress);
+    BDL__TRY(bdl__runner_run(t->runner, batch, (uint64_t)t->params.seed,
+                             (uint64_t)t->position.iteration, update_weights, t, &exec));
+    const double *const heads = bdl__exec_heads(exec);
+    t->loss = heads[0] / (heads[1] > 0 ? heads[1] : 1);
+    if (!isfinite(t->loss)) {
+        return fail_nonfinite(t, batch);
+    }
+    t->saved->model->weights_version++;
+    t->position.iteration++;
+    t->position.step++;
+    t->position.epoch_loss += heads[0];
+    t->position.epoch_divisor += heads[1];
+    t->n_samples += batch->n_samples;
+    return BDL_OK;
+}
+
+/* ---- reports ------------------------------------------------------------------------------------ */
+
+static bdl__event event_of(const bdl__trainer *t, bdl__event_kind kind)
+{
+    const double seconds = bdl__now() - t->start;
+    const double training = seconds - t->validating;
+    bdl__event event = {.kind = kind,
+                        .epoch = t->position.epoch,
+                        .iteration = t->position.iteration,
+                        .step = t->position.step,
+                        .steps = t->steps,
+                        .loss = t->loss,
+                        .rate = t->rate,
+                        .samples_per_second = training > 0 ? (double)t->n_samples / training : 0,
+                        .seconds = seconds};
+    if (t->val) {
+        event.n_metrics = t->heads->n;
+        event.metric_names = t->heads->name;
+        event.metrics = t->values;
+    }
+    return event;
+}
+
+static void log_event(const bdl__trainer *t, const bdl__event *e)
+{
+    static const char *const kinds[] = {"start", "step", "validation", "epoch", "checkpoint", "end"};
+    bdl__text text;
+    bdl__json_writer w;
+    bdl__text_init(&text, t->session.allocator);
+    bdl__json_writer_init(&w, &text, 0);
+    bdl__json_open(&w, '{');
+    bdl__json_write_key(&w, "event");
+    bdl__json_write_string(&w, kinds[e->kind]);
+    bdl__json_write_key(&w, "epoch");
+    bdl__json_write_i64(&w, e->epoch);
+    bdl__json_write_key(&w, "iteration");
+    bdl__json_write_i64(&w, e->iteration);
+    bdl__json_write_key(&w, "loss");
+    bdl__json_write_f64(&w, e->loss);
+    bdl__json_write_key(&w, "rate");
+    bdl__json_write_f64(&w, e->rate);
+    bdl__json_write_key(&w, "seconds");
+    bdl__json_write_f64(&w, e->seconds);
+    bdl__json_write_key(&w, "samples_per_second");
+    bdl__json_write_f64(&w, e->samples_per_second);
+    if (e->n_metrics > 0 && e->kind != BDL__EVENT_STEP) {
+        bdl__json_write_key(&w, "validation");
+        bdl__json_open(&w, '{');
+        for (int i = 0; i < e->n_metrics; i++) {
+            bdl__json_write_key(&w, e->metric_names[i]);
+            bdl__json_write_f64(&w, e->metrics[i]);
+        }
+        bdl__json_close(&w, '}');
+    }
+    bdl__json_close(&w, '}');
+    if (bdl__text_status(&text) == BDL_OK) {
+        fprintf(t->log_file, "%s\n", bdl__text_get(&text));
+    }
+    bdl__text_free(&text);
+}
+
+static void report(bdl__trainer *t, const bdl__event *event)
+{
+    if (t->log_file) {
+        log_event(t, event);
+    }
+    if (t->fn) {
+        t->fn(t->fn_arg, event);
+    }
+}
+
+static void report_kind(bdl__trainer *t, bdl__event_kind kind)
+{
+    const bdl__event event = event_of(t, kind);
+    report(t, &event);
+}
+
+static bdl_status summarize_step(bdl__trainer *t)
+{
+    if (!t->train_summary) {
+        return BDL_OK;
+    }
+    const bdl__event event = event_of(t, BDL__EVENT_STEP);
+    BDL__TRY(bdl__summary_scalar(t->train_summary, "Loss", event.iteration, event.loss));
+    BDL__TRY(bdl__summary_scalar(t->train_summary, "LearningRate", event.iteration, event.rate));
+    return bdl__summary_scalar(t->train_summary, "Throughput", event.iteration,
+                               event.samples_per_second);
+}
+
+/* ---- checkpoints, validation, conditions -------------------------------------------------------- */
+
+static bdl_status write_checkpoint(bdl__trainer *t)
+{
+    if (!t->params.checkpoint || !*t->params.checkpoint) {
+        return BDL_OK;
+    }
+    const bdl__checkpoint_io io = bdl__trainer_io(t);
+    bdl__event event = event_of(t, BDL__EVENT_CHECKPOINT);
+    bdl__arena arena;
+    bdl__arena_init(&arena, t->session.allocator);
+    const bdl_status status = bdl__checkpoint_write(&io, &t->position, t->params.checkpoint,
+                                                    t->params.keep, &arena, &event.path);
+    if (status == BDL_OK) {
+        report(t, &event);
+        if (t->log_file) {
+            fflush(t->log_file);
+        }
+    }
+    bdl__arena_free(&arena);
+    return status;
+}
+
+static bdl_status validate(bdl__trainer *t)
+{
+    if (!t->val) {
+        return BDL_OK;
+    }
+    const double start = bdl__now();
+    int64_t n = 0;
+    const int64_t batch = BDL__MAX(t->params.batch, 256);
+    BDL__TRY(bdl__evaluate(&t->session, t->saved, t->val, t->chain, t->heads, t->precision, batch,
+                           t->values, &n));
+    t->validating += bdl__now() - start;
+    for (int i = 0; i < t->heads->n && t->val_summary; i++) {
+        BDL__TRY(bdl__summary_scalar(t->val_summary, t->heads->name[i], t->position.iteration,
+                                     t->values[i]));
+    }
+    report_kind(t, BDL__EVENT_VALIDATION);
+    return BDL_OK;
+}
+
+/* What the schedule wants to know: a metric by name, or the loss. */
+static double observed(const bdl__trainer *t, const char *monitor)
+{
+    if (strcmp(monitor, "loss") == 0) {
+        return t->val ? t->values[0] : t->mean_loss;
+    }
+    for (int i = 1; i < t->heads->n; i++) {
+        if (strcmp(monitor, t->heads->name[i]) == 0 || strcmp(monitor, "score") == 0) {
+            return t->values[i];
+        }
+    }
+    return NAN;
+}
+
+static bdl_status end_epoch(bdl__trainer *t)
+{
+    const double divisor = t->position.epoch_divisor > 0 ? t->position.epoch_divisor : 1;
+    t->mean_loss = t->position.epoch_loss / divisor;
+    t->position.epoch++;
+    t->position.step = 0;
+    t->position.epoch_loss = 0;
+    t->position.epoch_divisor = 0;
+    BDL__TRY(validate(t));
+    bdl__event event = event_of(t, BDL__EVENT_EPOCH);
+    event.loss = t->mean_loss;
+    report(t, &event);
+    const bdl__progress progress = progress_of(t);
+    const char *const monitor = bdl__schedule_monitor(t->schedule, &progress);
+    if (monitor) {
+        const double value = observed(t, monitor);
+        BDL__CHECK(isfinite(value), BDL_ERR_INVALID_ARGUMENT,
+                   "the schedule watches '%s', which is not measured: add --val or a metric",
+                   monitor);
+        bdl__schedule_observe(t->schedule, &progress, value);
+    }
+    return BDL_OK;
+}
+
+static const char *reason_to_stop(const bdl__trainer *t)
+{
+    if (t->max_epochs > 0 && t->position.epoch >= t->max_epochs) {
+        return "epochs";
+    }
+    if (t->max_iterations > 0 && t->position.iteration >= t->max_iterations) {
+        return "iterations";
+    }
+    if (t->until) {
+        double values[BDL__MAX_HEADS + 3];
+        values[0] = (double)t->position.epoch;
+        values[1] = (double)t->position.iteration;
+        values[2] = t->val ? t->values[0] : t->mean_loss;
+        for (int i = 1; i < t->heads->n; i++) {
+            values[2 + i] = t->values[i];
+        }
+        if (bdl__trigger_fires(t->until, values)) {
+            return "until";
+        }
+    }
+    return NULL;
+}
+
+/* ---- the loop ----------------------------------------------------------------------------------- */
+
+static bool is_cancelled(const bdl__trainer *t) { return t->session.cancel && *t->session.cancel; }
+
+/* One iteration with what follows it; `reason` is set when training should end. */
+static bdl_status advance(bdl__trainer *t, const char **reason)
+{
+    const bdl__batch *batch = NULL;
+    BDL__TRY(bdl__batcher_next(t->batcher, &batch));
+    BDL__CHECK(batch, BDL_ERR_INTERNAL, "the data ended before training did");
+    const bool ends_epoch = batch->is_last;
+    const bdl_status status = train_batch(t, batch);
+    bdl__batcher_release(t->batcher, batch);
+    BDL__TRY(status);
+    BDL__TRY(summarize_step(t));
+    report_kind(t, BDL__EVENT_STEP);
+    if (ends_epoch) {
+        BDL__TRY(end_epoch(t));
+    }
+    *reason = reason_to_stop(t);
+    const bool is_due = t->every ? t->position.iteration % t->every == 0 : ends_epoch;
+    return is_due || *reason ? write_checkpoint(t) : BDL_OK;
+}
+
+static bdl_status stop_cancelled(bdl__trainer *t)
+{
+    BDL__TRY(write_checkpoint(t));
+    bdl__event event = event_of(t, BDL__EVENT_END);
+    event.reason = "cancelled";
+    report(t, &event);
+    BDL__FAIL(BDL_ERR_CANCELLED, "cancelled after iteration %lld", (long long)t->position.iteration);
+}
+
+bdl_status bdl__trainer_run(bdl__trainer *t, bdl__event_fn fn, void *arg)
+{
+    t->fn = fn;
+    t->fn_arg = arg;
+    t->start = bdl__now();
+    report_kind(t, BDL__EVENT_START);
+    const char *reason = reason_to_stop(t);
+    while (!reason) {
+        if (is_cancelled(t)) {
+            return stop_cancelled(t);
+        }
+        BDL__TRY(advance(t, &reason));
+    }
+    if (t->val && isnan(t->values[0])) {
+        BDL__TRY(validate(t));
+    }
+    bdl__event event = event_of(t, BDL__EVENT_END);
+    event.reason = reason;
+    event.loss = isnan(t->mean_loss) ? t->loss : t->mean_loss;
+    report(t, &event);
+    if (t->train_summary) {
+        BDL__TRY(bdl__summary_flush(t->train_summary));
+    }
+    return t->val_summary ? bdl__summary_flush(t->val_summary) : BDL_OK;
+}

@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Opening a trainer: model, data, criterion, method, and the checkpoint to go on from. */
+#include "train/trainer.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/hash.h"
+
+#define DEFAULT_EPOCHS 10
+
+static bool given(const char *text) { return text && *text; }
+
+/* A fresh model for the data: the zoo's model with as many classes as the data have, when the user did
+ * not say. */
+static bdl_status open_model(bdl__trainer *t)
+{
+    const bdl_dtype dtype = t->precision == BDL__F64_PRECISION ? BDL_F64 : BDL_F32;
+    t->target = dtype == BDL_F64 ? BDL__TARGET_F64 : t->session.target;
+    BDL__TRY(bdl__saved_open(t->session.allocator, t->params.model, (uint64_t)t->params.seed, dtype,
+                             &t->saved));
+    BDL__CHECK(t->saved->model->dtype == dtype, BDL_ERR_UNSUPPORTED,
+               "'%s' holds %s weights: train it with --precision %s", t->params.model,
+               t->saved->model->dtype == BDL_F64 ? "float64" : "float32",
+               t->saved->model->dtype == BDL_F64 ? "f64" : "fp32");
+    return BDL_OK;
+}
+
+/* The chain: what the user asks for, else the saved model's, else the data's own. */
+static bdl_status open_chain(bdl__trainer *t)
+{
+    const char *text = t->params.transform;
+    if (given(text)) {
+        text = strcmp(text, "none") == 0 ? "" : text;
+    } else if (t->saved->chain) {
+        t->chain = t->saved->chain;
+        return BDL_OK;
+    } else {
+        text = t->data->default_transform;
+    }
+    BDL__TRY(bdl__chain_from_text(t->session.allocator, text, &t->own_chain));
+    t->chain = t->own_chain;
+    return BDL_OK;
+}
+
+static bdl_status open_data(bdl__trainer *t)
+{
+    const bdl__session *const s = &t->session;
+    BDL__TRY(bdl__dataset_open(s->allocator, s->log, s->pool, t->params.data, BDL__PART_TRAIN,
+                               &t->data));
+    if (given(t->params.val)) {
+        BDL__TRY(bdl__dataset_open(s->allocator, s->log, s->pool, t->params.val, BDL__PART_TEST,
+                                   &t->val));
+    }
+    return open_chain(t);
+}
+
+static bdl_status open_batcher(bdl__trainer *t)
+{
+    const int lanes = bdl__target_lanes(t->target);
+    const bdl__batch_options options = {
+        .batch = t->params.batch,
+        .lanes = lanes,
+        .real_size = t->target == BDL__TARGET_F64 ? 8 : 4 * (size_t)lanes,
+        .is_training = true,
+        .seed = (uint64_t)t->params.seed,
+        .first_epoch = t->position.epoch,
+        .first_step = t->position.step,
+        .n_threads = (int)t->params.readers,
+        .most_broken = t->params.most_broken};
+    BDL__TRY(bdl__batcher_create(t->session.allocator, t->data, t->chain, t->session.pool, &options,
+                                 &t->batcher));
+    t->steps = bdl__batcher_steps(t->batcher);
+    const bdl__shape *const shape = bdl__batcher_shape(t->batcher);
+    const bdl__shape *const want = &t->saved->model->graph->inputs[0].shape;
+    char wanted[BDL__SHAPE_TEXT_SIZE], got[BDL__SHAPE_TEXT_SIZE];
+    BDL__CHECK(bdl__shape_count(shape) == bdl__shape_count(want), BDL_ERR_SHAPE,
+               "the model takes samples of %s, '%s' gives %s",
+               bdl__shape_text(want, wanted, sizeof wanted), t->params.data,
+               bdl__shape_text(shape, got, sizeof got));
+    return BDL_OK;
+}
+
+/* Ranges of the flat vector with their own rates; neighbours that are treated alike are one range. */
+static bdl_status make_ranges(bdl__trainer *t)
+{
+    const bdl__graph *const graph = t->saved->model->graph;
+    void *memory = NULL;
+    BDL__TRY(bdl__arena_alloc(&t->arena, (size_t)(graph->n_params + 1) * sizeof *t->ranges, &memory));
+    t->ranges = memory;
+    for (int64_t i = 0; i < graph->n_params; i++) {
+        const bdl__param *const p = &graph->params[i];
+        bdl__param_range *const last = t->n_ranges ? &t->ranges[t->n_ranges - 1] : NULL;
+        const int64_t end = p->offset + bdl__round_up(p->count, BDL__PARAM_ALIGNMENT);
+        if (last && last->end == p->offset && last->frozen == p->frozen &&
+            !(last->lr_scale < p->lr_scale) && !(last->lr_scale > p->lr_scale) &&
+            !(last->decay_scale < p->decay_scale) && !(last->decay_scale > p->decay_scale)) {
+            last->end = end;
+            continue;
+        }
+        t->ranges[t->n_ranges++] = (bdl__param_range){.begin = p->offset,
+                                                      .end = end,
+                                                      .lr_scale = p->lr_scale,
+                                                      .decay_scale = p->decay_scale,
+                                                      .frozen = p->frozen};
+    }
+    return BDL_OK;
+}
+
+static bdl_status alloc_vector(bdl__trainer *t, void **vector)
+{
+    const bdl__model *const model = t->saved->model;
+    return bdl__alloc(t->session.allocator,
+                      (size_t)model->graph->weights_count * bdl__scalar_size(model->dtype), vector);
+}
+
+static bdl_status open_optim(bdl__trainer *t)
+{
+    const bdl_allocator *const allocator = t->session.allocator;
+    BDL__TRY(bdl__optim_create(allocator, t->params.optim, &t->optim));
+    BDL__TRY(bdl__schedule_create(allocator, t->params.schedule, &t->schedule));
+    BDL__TRY(bdl__clip_parse(allocator, t->params.clip, &t->clip));
+    BDL__TRY(make_ranges(t));
+    BDL__TRY(alloc_vector(t, &t->grads));
+    for (int i = 0; i < bdl__optim_n_states(t->optim); i++) {
+        BDL__TRY(alloc_vector(t, &t->states[i]));
+    }
+    void *memory = NULL;
+    const int64_t n_blocks = t->saved->model->graph->weights_count / BDL__BLOCK;
+    BDL__TRY(bdl__arena_alloc(&t->arena, (size_t)(n_blocks + 1) * sizeof(double), &memory));
+    t->square_sums = memory;
+    return BDL_OK;
+}
+
+static bdl_status open_runner(bdl__trainer *t)
+{
+    const bdl__runner_options options = {.is_training = true,
+                                         .precision = t->precision,
+                                         .target = t->target,
+                                         .batch = t->params.batch,
+                                         .heads = t->heads->head,
+                                         .n_heads = 1,
+                                         .target_shape = t->heads->target_shape,
+                                         .target_integer = t->heads->target_integer,
+                                         .target_is_input = t->heads->target_is_input,
+                                         .grads = t->grads};
+    BDL__TRY(bdl__workspace_create(t->session.allocator, &t->workspace));
+    return bdl__runner_create(t->session.allocator, t->saved->model, t->session.pool, t->workspace,
+                              &options, &t->runner);
+}
+
+/* ---- limits ------------------------------------------------------------------------------------- */
+
+static bdl_status parse_every(bdl__trainer *t)
+{
+    if (strcmp(t->params.every, "epoch") == 0) {
+        return BDL_OK;
+    }
+    BDL__CHECK(bdl__parse_i64(t->params.every, &t->every) && t->every > 0, BDL_ERR_INVALID_ARGUMENT,
+               "every needs 'epoch' or a number of iterations, got '%s'", t->params.every);
+    return BDL_OK;
+}
+
+static bdl_status set_limits(bdl__trainer *t)
+{
+    const bdl__train_params *const p = &t->params;
+    BDL__TRY(parse_every(t));
+    t->max_epochs = p->epochs;
+    t->max_iterations = p->iterations;
+    if (given(p->until)) {
+        const char *names[BDL__MAX_HEADS + 3] = {"epoch", "iteration", "loss"};
+        int64_t n = 3;
+        for (int i = 1; i < t->heads->n; i++) {
+            names[n++] = t->heads->name[i];
+        }
+        BDL__TRY(bdl__trigger_parse(&t->arena, p->until, names, n, &t->until));
+        for (int i = 1; i < t->heads->n && !t->val; i++) {
+            BDL__CHECK(!strstr(p->until, t->heads->name[i]), BDL_ERR_INVALID_ARGUMENT,
+                       "the condition '%s' needs validation data: add --val", p->until);
+        }
+    }
+    if (!t->until && p->epochs == 0 && p->iterations == 0) {
+        t->max_epochs = DEFAULT_EPOCHS;
+    }
+    BDL__CHECK(!p->resume || given(p->checkpoint), BDL_ERR_INVALID_ARGUMENT,
+               "resume needs the directory of the checkpoints: add --checkpoint");
+    return BDL_OK;
+}
+
+/* What must be the same for a run to go on in the middle of an epoch. */
+static bdl_status write_settings(bdl__trainer *t)
+{
+    bdl__text text;
+    bdl__json_writer writer;
+    bdl__text_init(&text, t->session.allocator);
+    bdl__json_writer_init(&writer, &text, 0);
+    bdl__json_open(&writer, '{');
+    bdl__json_write_key(&writer, "data");
+    bdl__json_write_string(&writer, t->params.data);
+    bdl__json_write_key(&writer, "samples");
+    bdl__json_write_i64(&writer, t->data->n);
+    bdl__json_write_key(&writer, "batch");
+    bdl__json_write_i64(&writer, t->params.batch);
+    bdl__json_write_key(&writer, "seed");
+    bdl__json_write_i64(&writer, t->params.seed);
+    bdl__json_write_key(&writer, "precision");
+    bdl__json_write_string(&writer, t->params.precision);
+    bdl__json_write_key(&writer, "target");
+    bdl__json_write_string(&writer, bdl__target_name(t->target));
+    bdl__json_write_key(&writer, "version");
+    bdl__json_write_string(&writer, BDL_VERSION_STRING);
+    bdl__json_close(&writer, '}');
+    bdl_status status = bdl__text_status(&text);
+    if (status == BDL_OK) {
+        status = bdl__arena_strdup(&t->arena, bdl__text_get(&text), &t->settings);
+    }
+    bdl__text_free(&text);
+    return status;
+}
+
+bdl__checkpoint_io bdl__trainer_io(const bdl__trainer *trainer)
+{
+    return (bdl__checkpoint_io){.allocator = trainer->session.allocator,
+                                .model = trainer->saved->model,
+                                .optim = trainer->optim,
+                                .states = trainer->states,
+                                .schedule = trainer->schedule,
+                                .settings = trainer->settings,
+                                .target = trainer->target};
+}
+
+static bdl_status resume(bdl__trainer *t)
+{
+    BDL__TRY(write_settings(t));
+    if (!t->params.resume) {
+        return BDL_OK;
+    }
+    const bdl__checkpoint_io io = bdl__trainer_io(t);
+    const char *path = NULL;
+    const bdl_status status = bdl__checkpoint_read(&io, t->session.log, t->params.checkpoint,
+                                                   &t->position, &t->arena, &path);
+    if (status == BDL_ERR_NOT_FOUND) {
+        BDL__LOG(t->session.log, BDL__LOG_INFO, "no checkpoint in %s: starting from the beginning",
+                 t->params.checkpoint);
+        return BDL_OK;
+    }
+    BDL__TRY(status);
+    BDL__LOG(t->session.log, BDL__LOG_INFO, "resuming from %s (epoch %lld, iteration %lld)", path,
+             (long long)t->position.epoch, (long long)t->position.iteration);
+    return BDL_OK;
+}
+
+/* A saved model carries the preprocessing and the names of the classes of its training data. */
+static bdl_status describe_saved(bdl__trainer *t)
+{
+    bdl__saved *const saved = t->saved;
+    if (t->own_chain) {
+        bdl__chain_free(saved->chain);
+        saved->chain = t->own_chain;
+        t->own_chain = NULL;
+    }
+    if (t->data->class_names && t->heads->target_integer) {
+        void *memory = NULL;
+        const size_t size = (size_t)t->data->n_classes * sizeof(char *);
+        BDL__TRY(bdl__arena_alloc(&saved->arena, size, &memory));
+        const char **const names = memory;
+        for (int64_t i = 0; i < t->data->n_classes; i++) {
+            BDL__TRY(bdl__arena_strdup(&saved->arena, t->data->class_names[i], &names[i]));
+        }
+        saved->class_names = names;
+        saved->n_classes = t->data->n_classes;
+    }
+    bdl__text text;
+    bdl__text_init(&text, t->session.allocator);
+    bdl__text_append(&text, "%s", t->heads->head[0].layer->name);
+    bdl__text_append(&text, "(");
+    bdl__params_to_text(&t->heads->head[0].layer->schema, t->heads->head[0].params, &text);
+    bdl__text_append(&text, ")");
+    bdl_status status = bdl__text_status(&text);
+    if (status == BDL_OK) {
+        status = bdl__arena_strdup(&saved->arena, bdl__text_get(&text), &saved->loss);
+    }
+    bdl__text_free(&text);
+    return status;
+}
+
+static bdl_status open_reports(bdl__trainer *t)
+{
+    if (given(t->params.log)) {
+        t->log_file = fopen(t->params.log, t->position.iteration ? "a" : "w");
+        BDL__CHECK(t->log_file, BDL_ERR_IO, "cannot write '%s': %s", t->params.log, strerror(errno));
+    }
+    if (given(t->params.summary)) {
+        BDL__TRY(bdl__summary_create(t->session.allocator, t->params.summary, "train",
+                                     &t->train_summary));
+    }
+    if (given(t->params.summary) && t->val) {
+        BDL__TRY(bdl__summary_create(t->session.allocator, t->params.summary, "validation",
+                                     &t->val_summary));
+    }
+    return BDL_OK;
+}
+
+static bdl_status open_all(bdl__trainer *t)
+{
+    BDL__TRY(bdl__params_check(&bdl__train_schema, &t->params));
+    BDL__TRY(bdl__precision_from_name(t->params.precision, &t->precision));
+    BDL__TRY(open_model(t));
+    BDL__TRY(open_data(t));
+    BDL__TRY(bdl__heads_create(t->session.allocator, t->saved->model, t->data, t->params.loss,
+                               t->params.metrics, t->params.target, &t->heads));
+    BDL__TRY(open_optim(t));
+    BDL__TRY(set_limits(t));
+    BDL__TRY(resume(t));
+    BDL__TRY(open_batcher(t));
+    BDL__TRY(open_runner(t));
+    BDL__TRY(describe_saved(t));
+    return open_reports(t);
+}
+
+bdl_status bdl__trainer_create(const bdl__session *session, const bdl__train_params *params,
+                               bdl__trainer **trainer)
+{
+    void *memory = NULL;
+    BDL__TRY(bdl__alloc(session->allocator, sizeof **trainer, &memory));
+    bdl__trainer *const made = memory;
+    made->session = *session;
+    made->params = *params;
+    made->mean_loss = NAN;
+    for (int i = 0; i < BDL__MAX_HEADS; i++) {
+        made->values[i] = NAN;
+    }
+    bdl__arena_init(&made->arena, session->allocator);
+    const bdl_status status = open_all(made);
+    if (status != BDL_OK) {
+        bdl__trainer_free(made);
+        return status;
+    }
+    *trainer = made;
+    return BDL_OK;
+}
+
+static void free_vectors(bdl__trainer *t)
+{
+    if (t->saved) {
+        const bdl__model *const model = t->saved->model;
+        const size_t size =
+            (size_t)model->graph->weights_count * bdl__scalar_size(model->dtype);
+        bdl__free(t->session.allocator, t->grads, size);
+        for (int i = 0; i < BDL__MAX_OPTIM_STATES; i++) {
+            bdl__free(t->session.allocator, t->states[i], size);
+        }
+    }
+}
+
+void bdl__trainer_free(bdl__trainer *t)
+{
+    if (!t) {
+        return;
+    }
+    bdl__batcher_free(t->batcher);
+    bdl__runner_free(t->runner);
+    bdl__workspace_free(t->workspace);
+    bdl__heads_free(t->heads);
+    bdl__chain_free(t->own_chain);
+    bdl__dataset_free(t->data);
+    bdl__dataset_free(t->val);
+    bdl__optim_free(t->optim);
+    bdl__schedule_free(t->schedule);
+    bdl__summary_free(t->train_summary);
+    bdl__summary_free(t->val_summary);
+    if (t->log_file) {
+        fclose(t->log_file);
+    }
+    free_vectors(t);
+    bdl__saved_free(t->saved);
+    bdl__arena_free(&t->arena);
+    bdl__free(t->session.allocator, t, sizeof *t);
+}
+
+const bdl__saved *bdl__trainer_saved(const bdl__trainer *trainer) { return trainer->saved; }
+
+void bdl__trainer_fingerprint(const bdl__trainer *t, char hex[65])
+{
+    const bdl__model *const model = t->saved->model;
+    const size_t scalar_size = bdl__scalar_size(model->dtype);
+    const size_t size = (size_t)model->graph->weights_count * scalar_size;
+    uint8_t digest[32];
+    bdl__sha256 hash;
+    bdl__sha256_init(&hash);
+    bdl__sha256_update(&hash, model->weights, size);
+    bdl__sha256_update(&hash, model->buffers, (size_t)model->graph->buffers_count * scalar_size);
+    for (int i = 0; i < bdl__optim_n_states(t->optim); i++) {
+        bdl__sha256_update(&hash, t->states[i], size);
+    }
+    bdl__sha256_final(&hash, digest);
+    bdl__sha256_hex(digest, hex);
+}
