@@ -132,7 +132,7 @@ bdl_status bdl__optim_from_json(const bdl_allocator *allocator, const bdl__json 
                                 const char *where, bdl__optim **optim)
 {
     BDL__CHECK(bdl__json_kind_of(object) == BDL__JSON_OBJECT, BDL_ERR_FORMAT,
-               "%s: an optimization method must be an object, got a %s", where,
+               "%s: an optimization method must be an object, got %s", where,
                bdl__json_kind_name(bdl__json_kind_of(object)));
     bdl__optim *made = NULL;
     BDL__TRY(create_empty(allocator, &made));

@@ -205,8 +205,8 @@ BDL_TEST(what_was_written_is_read_back)
 BDL_TEST(the_same_content_gives_the_same_bytes)
 {
     static const char expected[] =
-        "{\"__metadata__\":{\"k\":\"v\"},\"w\":{\"dtype\":\"F32\",\"shape\":[2],"
-        "\"data_offsets\":[0,8]}}";
+        "{\"__metadata__\": {\"k\": \"v\"}, \"w\": {\"dtype\": \"F32\", \"shape\": [2], "
+        "\"data_offsets\": [0, 8]}}";
     const bdl__st_tensor tensor = {.name = "w", .dtype = BDL__ST_F32,
                                    .shape = {.rank = 1, .dim = {2}}, .data = weights};
     const bdl__st_pair pair = {"k", "v"};
