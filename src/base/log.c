@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Log lines: formatted here, cut at 1,023 bytes, without a line feed; stderr adds "bdl: " and the level. */
+/* Log lines: formatted here, cut at 1,023 bytes, without a line feed; on stderr they start with
+ * "bdl: " and the level. */
 #include "base/log.h"
 
 #include <stdarg.h>

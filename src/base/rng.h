@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-/* What the numbers are for; part of the key, so that streams of different uses never meet. */
+/* What the numbers are for; part of the counter, so that streams of different uses never meet. */
 typedef enum bdl__rng_use {
     BDL__RNG_INIT = 1,
     BDL__RNG_DROPOUT = 2,
@@ -22,12 +22,14 @@ typedef enum bdl__rng_use {
 typedef struct bdl__rng {
     uint64_t seed;
     uint64_t stream;  /* use << 32 | sub-stream (layer, tensor ...) */
-    uint64_t counter; /* next block of four numbers */
+    uint64_t counter; /* position << 32 | next block of four numbers */
     uint32_t block[4];
     int left; /* numbers of `block` not yet given out */
 } bdl__rng;
 
 void bdl__philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
+/* A stream of numbers: `sub_stream` says whose (layer, tensor ...), `position` where in it (shard,
+ * sample ...). A position has 2^34 numbers before it runs into the next one. */
 void bdl__rng_init(bdl__rng *rng, uint64_t seed, bdl__rng_use use, uint32_t sub_stream,
                    uint32_t position);
 uint32_t bdl__rng_u32(bdl__rng *rng);
