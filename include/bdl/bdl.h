@@ -83,6 +83,208 @@ BDL_API const char *bdl_last_error(void);
 /** The short text of a status code, such as "out of memory". @since 0.1 */
 BDL_API const char *bdl_status_text(bdl_status status);
 
+/* ---- context ---------------------------------------------------------------------------------- */
+
+/** Workers, memory functions and log of everything made from it. Any thread may use one. @since 0.1 */
+typedef struct bdl_context bdl_context;
+
+/** Receives log lines: level 0 error, 1 warning, 2 information, 3 debugging. @since 0.1 */
+typedef void (*bdl_log_fn)(void *user, int level, const char *line);
+
+/** How a context is made; zeros are good defaults. @since 0.1 */
+typedef struct bdl_context_options {
+    size_t struct_size;             /**< sizeof(bdl_context_options) */
+    int32_t n_threads;              /**< workers; 0 = one for each processor this process may use */
+    const bdl_allocator *allocator; /**< copied; NULL = the C library's */
+    bdl_log_fn log;                 /**< NULL = lines on stderr */
+    void *log_user;                 /**< passed to `log` */
+    int32_t log_level;              /**< most detailed level passed on; 0 = errors only */
+} bdl_context_options;
+
+/**
+ * Makes a context. `options` [in, nullable]. The kernel target is the processor's best, or the one that the
+ * environment variable BDL_TARGET names (sse4, avx2, avx512, neon). Errors: BDL_ERR_INVALID_ARGUMENT,
+ * BDL_ERR_OUT_OF_MEMORY. @since 0.1
+ */
+BDL_API bdl_status bdl_context_create(const bdl_context_options *options, bdl_context **context);
+
+/** Ends the workers. Everything made from the context must be freed before. @since 0.1 */
+BDL_API void bdl_context_free(bdl_context *context);
+
+/** Makes long calls on this context end soon with BDL_ERR_CANCELLED. May be called from a signal handler
+ *  and from any thread. @since 0.1 */
+BDL_API void bdl_context_cancel(bdl_context *context);
+
+/** Takes a cancel back, so that the context can be used again. @since 0.1 */
+BDL_API void bdl_context_clear_cancel(bdl_context *context);
+
+/** Number of workers. @since 0.1 */
+BDL_API int32_t bdl_context_threads(const bdl_context *context);
+
+/** Frees a text that a function of this library gave. NULL is fine. @since 0.1 */
+BDL_API void bdl_text_free(char *text);
+
+/* ---- options ----------------------------------------------------------------------------------- */
+
+/** The options of train, eval, predict or inspect: names and defaults come from their field tables.
+ *  One thread at a time. @since 0.1 */
+typedef struct bdl_options bdl_options;
+
+/** Makes the options of `verb`: "train", "eval", "predict", "inspect". @since 0.1 */
+BDL_API bdl_status bdl_options_create(bdl_context *context, const char *verb,
+                                      bdl_options **options);
+BDL_API void bdl_options_free(bdl_options *options);
+
+/** Sets an option from text, as on the command line: ("batch", "128"), ("resume", "true"). Underscores
+ *  and hyphens are the same. Setting one again replaces it. An unknown name is BDL_ERR_NOT_FOUND and the
+ *  nearest is offered. @since 0.1 */
+BDL_API bdl_status bdl_options_set(bdl_options *options, const char *name, const char *value);
+
+/** Whether the option is a switch that needs no value; false for unknown names. @since 0.1 */
+BDL_API bool bdl_options_is_switch(const bdl_options *options, const char *name);
+
+/** One line an option: name, type, default, meaning. Free with bdl_text_free. @since 0.1 */
+BDL_API bdl_status bdl_options_help(const bdl_options *options, char **text);
+
+/* ---- training ---------------------------------------------------------------------------------- */
+
+/** Kinds of events. @since 0.1 */
+typedef enum bdl_event_kind {
+    BDL_EVENT_START = 0,      /**< everything is open, nothing is trained yet */
+    BDL_EVENT_STEP = 1,       /**< after an iteration */
+    BDL_EVENT_VALIDATION = 2, /**< validation has run */
+    BDL_EVENT_EPOCH = 3,      /**< an epoch and its validation have ended */
+    BDL_EVENT_CHECKPOINT = 4, /**< a checkpoint was written to `path` */
+    BDL_EVENT_END = 5         /**< training has ended, for `reason` */
+} bdl_event_kind;
+
+/** What happened in training. Valid during the call that gives it. @since 0.1 */
+typedef struct bdl_event {
+    size_t struct_size;
+    int32_t kind;              /**< bdl_event_kind */
+    int64_t epoch;             /**< whole epochs done */
+    int64_t iteration;         /**< updates done */
+    int64_t step;              /**< updates done in this epoch ... */
+    int64_t steps;             /**< ... of so many */
+    double loss;               /**< of the iteration; with EPOCH and END the mean of the last epoch */
+    double rate;               /**< learning rate */
+    double samples_per_second; /**< since training began, validation apart */
+    double seconds;            /**< since training began */
+    int32_t n_metrics;         /**< with validation data: its loss and metrics */
+    const char *const *metric_names;
+    const double *metrics; /**< not-a-number before the first validation */
+    const char *path;
+    const char *reason; /**< "epochs", "iterations", "until", "cancelled" */
+} bdl_event;
+
+typedef void (*bdl_event_fn)(void *user, const bdl_event *event);
+
+/** Training of one model on one data set. One thread at a time. @since 0.1 */
+typedef struct bdl_trainer bdl_trainer;
+
+/** Opens model and data, and the newest good checkpoint if asked to resume. `options` [borrowed] are those
+ *  of "train" and must outlive the trainer. @since 0.1 */
+BDL_API bdl_status bdl_trainer_create(bdl_context *context, const bdl_options *options,
+                                      bdl_trainer **trainer);
+/** Trains to the end and, with option `save`, saves the model. After a cancel a checkpoint is written (if
+ *  checkpoints are on) and the status is BDL_ERR_CANCELLED. `fn` [nullable] is called on this thread.
+ *  @since 0.1 */
+BDL_API bdl_status bdl_trainer_run(bdl_trainer *trainer, bdl_event_fn fn, void *user);
+/** Saves the model as it is now into a directory: model.json and weights.safetensors. @since 0.1 */
+BDL_API bdl_status bdl_trainer_save(const bdl_trainer *trainer, const char *directory);
+/** SHA-256 in hex (64 characters and a NUL) over weights, running buffers and the method's state: equal only
+ *  for equal bits. @since 0.1 */
+BDL_API void bdl_trainer_fingerprint(const bdl_trainer *trainer, char hex[65]);
+BDL_API void bdl_trainer_free(bdl_trainer *trainer);
+
+/* ---- evaluation, prediction, listings ------------------------------------------------------------ */
+
+/** Evaluates a model; gives one line of JSON: {"n":10000,"loss":...,"top1":0.9912,...}. `options` are those
+ *  of "eval". Free `json` with bdl_text_free. @since 0.1 */
+BDL_API bdl_status bdl_evaluate(bdl_context *context, const bdl_options *options, char **json);
+
+/** A sample's prediction. Valid during the call that gives it. @since 0.1 */
+typedef struct bdl_prediction {
+    size_t struct_size;
+    int64_t row;          /**< its number in the data */
+    const char *name;     /**< file name, or NULL */
+    bool is_class;        /**< scores of classes: `order` and `scores` hold the best `n` */
+    int32_t n;            /**< entries below */
+    const int32_t *order; /**< classes, best first; NULL for numbers */
+    const double *scores; /**< probabilities in that order; or the model's numbers */
+    const char *const *class_names; /**< names in that order, or NULL */
+} bdl_prediction;
+
+/** Returns BDL_OK to go on. @since 0.1 */
+typedef bdl_status (*bdl_prediction_fn)(void *user, const bdl_prediction *prediction);
+
+/** Predicts every sample of the option `data`, or of `n_files` image files. `options` are those of
+ *  "predict". @since 0.1 */
+BDL_API bdl_status bdl_predict(bdl_context *context, const bdl_options *options,
+                               const char *const *files, int64_t n_files, bdl_prediction_fn fn,
+                               void *user);
+
+/** Describes a model: layers, shapes, weights; with option `plan` how it will be run. @since 0.1 */
+BDL_API bdl_status bdl_inspect(bdl_context *context, const bdl_options *options, char **text);
+
+/** Lists all layers, or describes one. `name` [nullable]. @since 0.1 */
+BDL_API bdl_status bdl_layers_text(bdl_context *context, const char *name, char **text);
+
+/** Everything that has a field table, as JSON: layers, methods, schedules, initializers, readers,
+ *  transforms, models, options. Bindings and reference pages are made from it. @since 0.1 */
+BDL_API bdl_status bdl_schema_json(bdl_context *context, char **json);
+
+/** What this machine offers and what bdl makes of it: CPU, kernel target, oneDNN, threads, limits, library
+ *  path, and advice. @since 0.1 */
+BDL_API bdl_status bdl_doctor(bdl_context *context, bool as_json, char **text);
+
+/** Measures a case, such as "lenet_train": gives a line of JSON {"case", "unit", "median", "p10", "p90",
+ *  "peak_rss_mib"}. @since 0.1 */
+BDL_API bdl_status bdl_bench(bdl_context *context, const char *name, double seconds, char **json);
+/** Names of the cases, a line each with what they measure. @since 0.1 */
+BDL_API bdl_status bdl_bench_list(bdl_context *context, char **text);
+
+/* ---- models ------------------------------------------------------------------------------------- */
+
+/** A model: a graph of layers and, once finished, its weights. Finished models may be shared by threads for
+ *  reading. @since 0.1 */
+typedef struct bdl_model bdl_model;
+
+/** Starts an empty model. `name` [nullable]. @since 0.1 */
+BDL_API bdl_status bdl_model_create(bdl_context *context, const char *name, bdl_model **model);
+/** Opens a ready-made model ("lenet(classes=10)"), a model.json (fresh weights) or a saved directory.
+ *  @since 0.1 */
+BDL_API bdl_status bdl_model_open(bdl_context *context, const char *text, uint64_t seed,
+                                  bdl_model **model);
+/** Adds an input of this shape, the batch axis apart. @since 0.1 */
+BDL_API bdl_status bdl_model_add_input(bdl_model *model, const char *name, const int64_t *shape,
+                                       int32_t rank);
+/** Adds a layer. `params_json` [nullable] is an object of its parameters; `inputs` name layers or inputs
+ *  ("split1:2" for output 2), and with `n_inputs` 0 it takes the layer before; `name` [nullable].
+ *  @since 0.1 */
+BDL_API bdl_status bdl_model_add(bdl_model *model, const char *type, const char *name,
+                                 const char *params_json, const char *const *inputs,
+                                 int64_t n_inputs);
+/** Infers all shapes and makes the weights; the model cannot change any more. @since 0.1 */
+BDL_API bdl_status bdl_model_finish(bdl_model *model, uint64_t seed);
+/** The graph as JSON. @since 0.1 */
+BDL_API bdl_status bdl_model_to_json(const bdl_model *model, char **json);
+BDL_API bdl_status bdl_model_save(const bdl_model *model, const char *directory);
+/** Number of weight tensors, and the name and values of one: [borrowed] from the model. @since 0.1 */
+BDL_API int64_t bdl_model_n_params(const bdl_model *model);
+BDL_API bdl_status bdl_model_param(const bdl_model *model, int64_t i, const char **name,
+                                   bdl_dtype *dtype, int64_t shape[BDL_MAX_RANK], int32_t *rank,
+                                   void **data);
+/** Runs the model forward on `n` samples of row-major float32 values; `dst` takes n times the output's
+ *  element count. Input 0 and output 0 only. @since 0.1 */
+BDL_API bdl_status bdl_model_forward(bdl_model *model, const float *src, int64_t n, float *dst);
+/** Element counts of a sample of input 0 and of output 0. @since 0.1 */
+BDL_API bdl_status bdl_model_sizes(const bdl_model *model, int64_t *src_count, int64_t *dst_count);
+BDL_API void bdl_model_free(bdl_model *model);
+
+/** Version as text, "0.1.0". @since 0.1 */
+BDL_API const char *bdl_version(void);
+
 #ifdef __cplusplus
 }
 #endif
