@@ -80,8 +80,8 @@ typedef int r_mask; /* 1 or 0 */
 
 #if R_LANES > 1
 
-/* A constant in every lane. */
-#define R(x) ((real){0} + (scalar)(x))
+/* A number in every lane. Subtracting zeros is free, where adding them would cost an addition. */
+#define R(x) ((scalar)(x) - (real){0})
 #define R_I(x) ((r_int){0} + (int32_t)(x))
 
 R_INLINE real r_select(r_mask mask, real yes, real no)

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * conv.h: two-dimensional convolution, all its kernels and what they share.
+ *
+ *     dst[o][y][x] = bias[o] + sum over c, ky, kx of
+ *                    weights[o][c][ky][kx] * src[c][y * sh - ph + ky * dh][x * sw - pw + kx * dw]
+ *
+ * src is (ic, ih, iw), dst (oc, oh, ow), weights (oc, ic / groups, kh, kw); outside of src there are
+ * zeros. The direct kernels take any stride, padding, dilation and groups.
+ */
+#ifndef BDL_KERNELS_CONV_H
+#define BDL_KERNELS_CONV_H
+
+#include "kernels/parts.h"
+#include "kernels/tile.h"
+
+typedef struct bdl__conv_dims {
+    int64_t ic, ih, iw;
+    int64_t oc, oh, ow;
+    int64_t kh, kw, sh, sw;
+    int64_t ph, pw; /* zeros above and left of src; those below and right follow from oh, ow */
+    int64_t dh, dw;
+    int64_t groups;
+} bdl__conv_dims;
+
+/* One call of a forward or backward-data kernel: from `src` and packed weights to `dst`. (Backward data
+ * reads the gradient of the output as src and writes that of the input as dst.) */
+typedef struct bdl__conv_call {
+    const bdl__conv_dims *dims;
+    bdl__parts src, dst;
+    int64_t n_parts;
+    const void *packed;
+    const void *bias; /* NULL = none */
+    bool add;         /* add to dst */
+    int64_t begin, end; /* units of output channels, see ..._units */
+    void *scratch;
+} bdl__conv_call;
+
+/* One call of a weight-gradient kernel: the gradients of weights (and bias) of the output channels
+ * [begin, end), summed over positions, the samples of each part, and the parts, in this order. */
+typedef struct bdl__conv_wgrad_call {
+    const bdl__conv_dims *dims;
+    bdl__parts src, diff_dst;
+    int64_t n_parts;
+    void *diff_weights; /* scalars, of output channel `begin`; NULL = not wanted */
+    void *diff_bias;    /* the same */
+    bool add;           /* add to diff_weights and diff_bias */
+    int64_t begin, end;
+    void *scratch;
+} bdl__conv_wgrad_call;
+
+/* ---- direct ---------------------------------------------------------------------------------- */
+
+/* Packed weights are as many as weights. Units are register tiles of a group's output channels
+ * (forward) or input channels (backward data): tile.h. Scratch: conv_axis.h. */
+static inline int64_t bdl__conv_direct_units(const bdl__conv_dims *dims, bool backward)
+{
+    return dims->groups * bdl__n_tiles((backward ? dims->ic : dims->oc) / dims->groups);
+}
+
+#define BDL__CONV_DIRECT_KERNELS(X)                                                                \
+    X(conv_direct_pack, (const bdl__conv_dims *dims, bool backward, const scalar *weights,         \
+                         scalar *packed, int64_t begin, int64_t end))                              \
+    X(conv_direct_forward, (const bdl__conv_call *call))                                           \
+    X(conv_direct_backward, (const bdl__conv_call *call))
+BDL__KERNEL_FAMILY(conv_direct, BDL__CONV_DIRECT_KERNELS)
+
+/* ---- weight gradients ------------------------------------------------------------------------- */
+
+/* Bytes of scratch of conv_wgrad_lane_sums: a padded plane, and the sums of a tile before their lanes
+ * are added. */
+static inline size_t bdl__conv_lane_sums_scratch(const bdl__conv_dims *d, size_t real_size)
+{
+    const int64_t plane = d->ih * (d->iw + d->kw * d->dw + d->ow * d->sw + d->pw);
+    return (size_t)(plane + 2 * (BDL__TILE_M * d->kh * d->kw + 16)) * real_size;
+}
+
+#define BDL__CONV_WGRAD_KERNELS(X)                                                                     X(conv_wgrad_lane_sums, (const bdl__conv_wgrad_call *call))                                        X(conv_wgrad_bias, (const bdl__conv_wgrad_call *call))
+BDL__KERNEL_FAMILY(conv_wgrad, BDL__CONV_WGRAD_KERNELS)
+
+#endif

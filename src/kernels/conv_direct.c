@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Direct convolution, forward and backward data, any stride, padding, dilation and groups: register
+ * tiles of 6 output channels x 4 columns over rows that were copied together with their zeros, or are
+ * read in place where they have none. Taps above and below the plane are left out. Backward data is the
+ * same sum over the output's gradient, once for each remainder modulo the stride.
+ */
+#include "kernels/conv.h"
+#include "kernels/conv_axis.h"
+#include "kernels/tile.h"
+
+BDL__KERNEL_DECLARE(BDL__CONV_DIRECT_KERNELS)
+
+/* What one group and one pair of axes need. */
+struct job {
+    const bdl__conv_call *call;
+    bdl__conv_axis y, x;
+    int64_t kw;
+    int64_t n_channels;
+    int64_t i_channel, i_output; /* first of the group */
+    int64_t src_plane, dst_plane;
+    int64_t dst_w;
+    tile_set set;
+};
+
+/* Where the rows of src are for a block of output rows. */
+struct rows {
+    const real *data; /* row `first`, column `least` of the group's first channel */
+    int64_t first, least;
+    int64_t plane, width;
+};
+
+static const real *src_of(const struct job *job, int64_t i_part)
+{
+    return r_part(&job->call->src, i_part, job->i_channel * job->src_plane);
+}
+
+static real *dst_of(const struct job *job, int64_t i_part)
+{
+    return r_part(&job->call->dst, i_part, job->i_output * job->dst_plane);
+}
+
+static int64_t dst_at(const struct job *job, int64_t y, int64_t x)
+{
+    return (job->y.out0 + y * job->y.out_step) * job->dst_w + job->x.out0 + x * job->x.out_step;
+}
+
+/* Steps that all readings share. */
+static tile_loop loop_of(const struct job *job)
+{
+    return (tile_loop){.n_c = job->n_channels,
+                       .n_x = job->x.n_taps,
+                       .src_x = job->x.off_step,
+                       .src_col = job->x.in_step,
+                       .w_c = job->set.length / job->n_channels,
+                       .w_y = job->y.tap_step * job->kw,
+                       .w_x = job->x.tap_step,
+                       .dst_m = job->dst_plane,
+                       .dst_col = job->x.out_step,
+                       .add = job->call->add};
+}
+
+/* The number of the tap (y, x) within a channel's weights. */
+static int64_t tap_at(const struct job *job, int64_t y, int64_t x)
+{
+    return (job->y.tap0 + y * job->y.tap_step) * job->kw + job->x.tap0 + x * job->x.tap_step;
+}
+
+/* Copies the group's rows [first, first + n_rows) of src with zeros beside them. */
+static void pack_rows(const struct job *job, const real *src, int64_t n_rows, struct rows *to)
+{
+    real *out = job->call->scratch;
+    const int64_t in_w = job->x.in_n;
+    const int64_t before = BDL__MIN(BDL__MAX(-to->least, 0), to->width);
+    const int64_t begin = BDL__MAX(to->least, 0);
+    const int64_t n = BDL__MAX(BDL__MIN(to->least + to->width, in_w) - begin, 0);
+    to->plane = bdl__conv_pack_plane(&job->x, n_rows);
+    to->data = out;
+    for (int64_t c = 0; c < job->n_channels; c++) {
+        const real *from = src + c * job->src_plane + to->first * in_w + begin;
+        real *row = out + c * to->plane;
+        for (int64_t y = 0; y < n_rows; y++, from += in_w, row += to->width) {
+            for (int64_t x = 0; x < before; x++) {
+                row[x] = R(0);
+            }
+            for (int64_t x = 0; x < n; x++) {
+                row[before + x] = from[x];
+            }
+            for (int64_t x = before + n; x < to->width; x++) {
+                row[x] = R(0);
+            }
+        }
+    }
+}
+
+/* The output rows [begin, end) of a part. */
+static void run_rows(const struct job *job, const struct rows *rows, int64_t begin, int64_t end, real *dst)
+{
+    const int64_t n_tiles = (job->x.n + TILE_N - 1) / TILE_N;
+    tile_loop loop = loop_of(job);
+    loop.src_c = rows->plane;
+    loop.src_y = job->y.off_step * rows->width;
+    for (int64_t y = begin; y < end; y++) {
+        int64_t tap;
+        loop.n_y = bdl__conv_axis_taps(&job->y, y, &tap) - tap;
+        const int64_t row = y * job->y.in_step + job->y.off0 + tap * job->y.off_step;
+        const real *src = rows->data;
+        if (loop.n_y > 0 && loop.n_x > 0) {
+            src += (row - rows->first) * rows->width + job->x.off0 - rows->least;
+        }
+        for (int64_t t = 0; t < n_tiles; t++) {
+            const int64_t x = t * job->x.n / n_tiles;
+            const int n = (int)((t + 1) * job->x.n / n_tiles - x);
+            K(tile_outputs)(&job->set, &loop, n, tap_at(job, tap, 0), src + x * job->x.in_step,
+                            dst + dst_at(job, y, x));
+        }
+    }
+}
+
+/* All of a job by blocks of rows, copied or in place. */
+static void run_planes(const struct job *job, bool packed)
+{
+    const int64_t block =
+        packed ? bdl__conv_row_block(&job->y, &job->x, job->n_channels, sizeof(real)) : job->y.n;
+    for (int64_t i = 0; i < job->call->n_parts; i++) {
+        const real *src = src_of(job, i);
+        real *dst = dst_of(job, i);
+        for (int64_t y = 0; y < job->y.n; y += block) {
+            const int64_t end = BDL__MIN(y + block, job->y.n);
+            struct rows rows = {.data = src, .plane = job->src_plane, .width = job->x.in_n};
+            if (packed) {
+                const int64_t n_rows = bdl__conv_rows(&job->y, y, end, &rows.first);
+                rows.width =
+                    bdl__conv_axis_reach(&job->x, 0, job->x.n, &rows.least) - rows.least;
+                pack_rows(job, src, n_rows, &rows);
+            }
+            run_rows(job, &rows, y, end, dst);
+        }
+    }
+}
+
+/* Tiny planes: a tile's columns are the parts, at one place of the output. */
+static void run_points(const struct job *job)
+{
+    const bool is_wide = job->call->n_parts > 1 &&
+                         job->call->src.stride % (int64_t)sizeof(real) == 0 &&
+                         job->call->dst.stride % (int64_t)sizeof(real) == 0;
+    const int64_t step = is_wide ? TILE_N : 1;
+    tile_loop loop = loop_of(job);
+    loop.src_c = job->src_plane;
+    loop.src_y = job->y.off_step * job->x.in_n;
+    loop.src_col = job->call->src.stride / (int64_t)sizeof(real);
+    loop.dst_col = job->call->dst.stride / (int64_t)sizeof(real);
+    for (int64_t y = 0; y < job->y.n; y++) {
+        int64_t tap_y;
+        loop.n_y = bdl__conv_axis_taps(&job->y, y, &tap_y) - tap_y;
+        for (int64_t x = 0; x < job->x.n; x++) {
+            int64_t tap_x;
+            loop.n_x = bdl__conv_axis_taps(&job->x, x, &tap_x) - tap_x;
+            const bool any = loop.n_y > 0 && loop.n_x > 0;
+            const int64_t row = y * job->y.in_step + job->y.off0 + tap_y * job->y.off_step;
+            const int64_t at = any ? row * job->x.in_n + x * job->x.in_step + job->x.off0 +
+                                         tap_x * job->x.off_step
+                                   : 0;
+            for (int64_t i = 0; i < job->call->n_parts; i += step) {
+                const int n = (int)BDL__MIN(job->call->n_parts - i, step);
+                K(tile_outputs)(&job->set, &loop, n, tap_at(job, tap_y, tap_x),
+                                src_of(job, i) + at, dst_of(job, i) + dst_at(job, y, x));
+            }
+        }
+    }
+}
+
+static void run(const struct job *job)
+{
+    switch (bdl__conv_reading_of(&job->y, &job->x, job->n_channels)) {
+    case BDL__CONV_POINTS:
+        run_points(job);
+        break;
+    case BDL__CONV_PACKED:
+        run_planes(job, true);
+        break;
+    case BDL__CONV_IN_PLACE:
+        run_planes(job, false);
+        break;
+    }
+}
+
+/* Runs a job for each group that the call's units touch. */
+static void run_groups(struct job *job, int64_t n_outputs)
+{
+    const bdl__conv_call *call = job->call;
+    const int64_t n_tiles = bdl__n_tiles(n_outputs);
+    const int64_t length = job->set.length;
+    for (int64_t g = call->begin / n_tiles; g * n_tiles < call->end; g++) {
+        job->i_channel = g * job->n_channels;
+        job->i_output = g * n_outputs;
+        job->set.n_outputs = n_outputs;
+        job->set.begin = BDL__MAX(call->begin - g * n_tiles, 0);
+        job->set.end = BDL__MIN(call->end - g * n_tiles, n_tiles);
+        job->set.packed = (const scalar *)call->packed + g * n_outputs * length;
+        job->set.bias = call->bias != NULL ? (const scalar *)call->bias + job->i_output : NULL;
+        run(job);
+    }
+}
+
+void K(conv_direct_forward)(const bdl__conv_call *call)
+{
+    const bdl__conv_dims *d = call->dims;
+    struct job job = {.call = call,
+               .y = bdl__conv_axis_forward(d->ih, d->oh, d->kh, d->sh, d->ph, d->dh),
+               .x = bdl__conv_axis_forward(d->iw, d->ow, d->kw, d->sw, d->pw, d->dw),
+               .kw = d->kw,
+               .n_channels = d->ic / d->groups,
+               .src_plane = d->ih * d->iw,
+               .dst_plane = d->oh * d->ow,
+               .dst_w = d->ow};
+    job.set.length = job.n_channels * d->kh * d->kw;
+    run_groups(&job, d->oc / d->groups);
+}
+
+void K(conv_direct_backward)(const bdl__conv_call *call)
+{
+    const bdl__conv_dims *d = call->dims;
+    struct job job = {.call = call,
+               .kw = d->kw,
+               .n_channels = d->oc / d->groups,
+               .src_plane = d->oh * d->ow,
+               .dst_plane = d->ih * d->iw,
+               .dst_w = d->iw};
+    job.set.length = job.n_channels * d->kh * d->kw;
+    for (int64_t py = 0; py < BDL__MIN(d->sh, d->ih); py++) {
+        job.y = bdl__conv_axis_backward(d->ih, d->oh, d->kh, d->sh, d->ph, d->dh, py);
+        for (int64_t px = 0; px < BDL__MIN(d->sw, d->iw); px++) {
+            job.x = bdl__conv_axis_backward(d->iw, d->ow, d->kw, d->sw, d->pw, d->dw, px);
+            run_groups(&job, d->ic / d->groups);
+        }
+    }
+}
+
+/* weights (oc, ic / groups, kh * kw) -> packed [group][tile][channel][tap][m] */
+void K(conv_direct_pack)(const bdl__conv_dims *d, bool backward, const scalar *weights,
+                         scalar *packed, int64_t begin, int64_t end)
+{
+    const int64_t taps = d->kh * d->kw;
+    const int64_t icg = d->ic / d->groups;
+    const int64_t ocg = d->oc / d->groups;
+    const int64_t n_outputs = backward ? icg : ocg;
+    const int64_t n_channels = backward ? ocg : icg;
+    const int64_t n_tiles = bdl__n_tiles(n_outputs);
+    const int64_t step_m = backward ? taps : icg * taps;
+    const int64_t step_c = backward ? icg * taps : taps;
+    for (int64_t unit = begin; unit < end; unit++) {
+        int64_t first;
+        const int64_t g = unit / n_tiles;
+        const int m = bdl__tile_at(n_outputs, unit % n_tiles, &first);
+        const scalar *from = weights + g * ocg * icg * taps + first * step_m;
+        scalar *to = packed + (g * n_outputs + first) * n_channels * taps;
+        for (int64_t c = 0; c < n_channels; c++) {
+            for (int64_t t = 0; t < taps; t++) {
+                for (int k = 0; k < m; k++) {
+                    *to++ = from[k * step_m + c * step_c + t];
+                }
+            }
+        }
+    }
+}
+
+BDL__KERNEL_TABLE(conv_direct, BDL__CONV_DIRECT_KERNELS)

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* conv_internal.h: how a convolution is run, whatever the layer that asks for it. */
+#ifndef BDL_LAYERS_CONV_INTERNAL_H
+#define BDL_LAYERS_CONV_INTERNAL_H
+
+#include "kernels/conv.h"
+#include "layers/layer.h"
+
+typedef enum bdl__conv_impl {
+    BDL__CONV_DIRECT,
+    BDL__CONV_LANE_SUMS, /* weight gradients only, as the next */
+    BDL__CONV_FEATURE_LANES
+} bdl__conv_impl;
+
+/* What a convolution's step is planned to do. */
+typedef struct bdl__conv_state {
+    bdl__conv_dims dims;
+    bool propagates;
+    bdl__conv_impl forward, backward_data, backward_weights;
+    int64_t forward_units, backward_units; /* that a team shares */
+    int64_t tile;         /* output channels whose gradients are computed at once */
+    size_t values_offset; /* in scratch, of gradients for the sum over the batch */
+} bdl__conv_state;
+
+/* Chooses by shape, precision and target alone; the pointers name the choices. */
+void bdl__conv_choose(const bdl__step *step, bdl__conv_state *state);
+const char *bdl__conv_impl_name(bdl__conv_impl impl);
+
+bdl_status bdl__conv_plan(bdl__planner *planner, bdl__step *step, const bdl__conv_dims *dims,
+                          bool propagates);
+void bdl__conv_forward(const bdl__step *step, bdl__cx *cx);
+void bdl__conv_backward(const bdl__step *step, bdl__cx *cx);
+
+#endif

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Plans and runs the kernels that were chosen for a convolution: bookings, teams, slices. */
+#include <string.h>
+
+#include "kernels/conv_axis.h"
+#include "layers/conv_internal.h"
+#include "layers/slices.h"
+
+/* Weights from which a step takes many parts: they leave no room for anything else in a level-2 cache.
+ * A constant, so that the plan is the same everywhere. */
+#define MANY_WEIGHTS_SIZE (512 * 1024)
+/* Bytes of gradients that are computed before they are handed on. */
+#define TILE_SIZE (256 * 1024)
+
+static void pack_forward(const bdl__step *step, const void *const *weights, void *packed,
+                         int64_t begin, int64_t end)
+{
+    const bdl__conv_state *s = step->state;
+    bdl__conv_direct_kernels(step->target)
+        ->conv_direct_pack(&s->dims, false, weights[0], packed, begin, end);
+}
+
+static void pack_backward(const bdl__step *step, const void *const *weights, void *packed,
+                          int64_t begin, int64_t end)
+{
+    const bdl__conv_state *s = step->state;
+    bdl__conv_direct_kernels(step->target)
+        ->conv_direct_pack(&s->dims, true, weights[0], packed, begin, end);
+}
+
+static int64_t weights_per_output(const bdl__conv_dims *d)
+{
+    return d->ic / d->groups * d->kh * d->kw;
+}
+
+/* Books packed weights and scratch for the three kernels. */
+static bdl_status book(bdl__planner *planner, bdl__step *step, bdl__conv_state *s)
+{
+    const bdl__conv_dims *d = &s->dims;
+    const size_t weights_size = (size_t)(d->oc * weights_per_output(d)) * step->scalar_size;
+    s->forward_units = bdl__conv_direct_units(d, false);
+    s->backward_units = bdl__conv_direct_units(d, true);
+    BDL__TRY(bdl__plan_packed(planner, step, 0, weights_size, s->forward_units, pack_forward));
+    size_t scratch = bdl__conv_direct_scratch(d, false, step->real_size);
+    if (step->needs_diff_src[0] && s->propagates) {
+        const size_t size = bdl__conv_direct_scratch(d, true, step->real_size);
+        BDL__TRY(bdl__plan_packed(planner, step, 1, weights_size, s->backward_units, pack_backward));
+        scratch = BDL__MAX(scratch, size);
+    }
+    if (step->needs_diff_weights) {
+        const int64_t row_size = weights_per_output(d) * (int64_t)step->scalar_size;
+        s->tile = BDL__MIN(BDL__MAX(TILE_SIZE / row_size / 16, 1) * 16, d->oc);
+        s->values_offset =
+            bdl__align_up(bdl__conv_lane_sums_scratch(d, step->real_size), BDL__ALIGNMENT);
+        const size_t size =
+            s->values_offset + (step->takes_many ? (size_t)(s->tile * row_size) : 0);
+        scratch = BDL__MAX(scratch, size);
+    }
+    return scratch > 0 ? bdl__plan_scratch(planner, step, scratch) : BDL_OK;
+}
+
+bdl_status bdl__conv_plan(bdl__planner *planner, bdl__step *step, const bdl__conv_dims *dims,
+                          bool propagates)
+{
+    void *memory;
+    BDL__TRY(bdl__plan_alloc(planner, sizeof(bdl__conv_state), &memory));
+    bdl__conv_state *s = memory;
+    s->dims = *dims;
+    s->propagates = propagates;
+    step->state = s;
+    bdl__conv_choose(step, s);
+    step->impl = bdl__conv_impl_name(s->forward);
+    step->impl_backward_data = bdl__conv_impl_name(s->backward_data);
+    step->impl_backward_weights = bdl__conv_impl_name(s->backward_weights);
+    step->takes_many = dims->oc * weights_per_output(dims) * 4 > MANY_WEIGHTS_SIZE;
+    step->splits = true;
+    return book(planner, step, s);
+}
+
+void bdl__conv_forward(const bdl__step *step, bdl__cx *cx)
+{
+    const bdl__conv_state *s = step->state;
+    bdl__conv_call call = {.dims = &s->dims,
+                           .src = {cx->src[0].data, cx->src[0].stride},
+                           .dst = {cx->dst[0].data, cx->dst[0].stride},
+                           .n_parts = cx->n_parts,
+                           .packed = cx->packed[0],
+                           .bias = step->n_weights > 1 ? cx->weights[1] : NULL,
+                           .scratch = cx->scratch};
+    bdl__cx_split(cx, s->forward_units, &call.begin, &call.end);
+    bdl__conv_direct_kernels(step->target)->conv_direct_forward(&call);
+}
+
+/* No gradient was wanted, but whoever reads it must find zeros. */
+static void write_zeros(const bdl__step *step, bdl__cx *cx)
+{
+    int64_t begin;
+    int64_t end;
+    bdl__cx_split(cx, bdl__shape_count(&step->src_shape[0]), &begin, &end);
+    for (int64_t i = 0; i < cx->n_parts; i++) {
+        memset((char *)bdl__span_part(cx->diff_src[0], i) + (size_t)begin * step->real_size, 0,
+               (size_t)(end - begin) * step->real_size);
+    }
+}
+
+static void backward_data(const bdl__step *step, bdl__cx *cx)
+{
+    const bdl__conv_state *s = step->state;
+    bdl__conv_call call = {.dims = &s->dims,
+                           .src = {cx->diff_dst[0].data, cx->diff_dst[0].stride},
+                           .dst = {cx->diff_src[0].data, cx->diff_src[0].stride},
+                           .n_parts = cx->n_parts,
+                           .packed = cx->packed[1],
+                           .add = cx->diff_src_mode[0] == BDL__ADD,
+                           .scratch = cx->scratch};
+    bdl__cx_split(cx, s->backward_units, &call.begin, &call.end);
+    bdl__conv_direct_kernels(step->target)->conv_direct_backward(&call);
+}
+
+static void weights_kernel(const bdl__step *step, const bdl__conv_wgrad_call *call)
+{
+    bdl__conv_wgrad_kernels(step->target)->conv_wgrad_lane_sums(call);
+}
+
+/* Gradients of the outputs of this member of the team, straight into their place. */
+static void backward_weights(const bdl__step *step, bdl__cx *cx, bdl__conv_wgrad_call *call)
+{
+    const bdl__conv_state *s = step->state;
+    const size_t size = step->scalar_size;
+    const int64_t row = weights_per_output(&s->dims);
+    if (bdl__wants_weights(cx, 0)) {
+        call->add = cx->diff_weights_mode[0] == BDL__ADD;
+        call->diff_weights = (char *)cx->diff_weights[0] + (size_t)(call->begin * row) * size;
+        weights_kernel(step, call);
+    }
+    if (step->n_weights > 1 && bdl__wants_weights(cx, 1)) {
+        call->add = cx->diff_weights_mode[1] == BDL__ADD;
+        call->diff_bias = (char *)cx->diff_weights[1] + (size_t)call->begin * size;
+        bdl__conv_wgrad_kernels(step->target)->conv_wgrad_bias(call);
+    }
+}
+
+/* The same in tiles of outputs, each for all slices, handed to the sum over the batch. */
+static void commit_weights(const bdl__step *step, bdl__cx *cx, bdl__conv_wgrad_call *call)
+{
+    const bdl__conv_state *s = step->state;
+    const int64_t row = weights_per_output(&s->dims);
+    const int64_t begin = call->begin;
+    const int64_t end = call->end;
+    void *values = (char *)cx->scratch + s->values_offset;
+    call->diff_weights = values;
+    call->diff_bias = values;
+    for (int64_t o = begin; o < end; o += s->tile) {
+        call->begin = o;
+        call->end = BDL__MIN(o + s->tile, end);
+        for (int64_t i = 0; i < cx->n_parts; i += call->n_parts) {
+            const int64_t slice = bdl__slice_number(step, cx, i);
+            call->n_parts = bdl__slice_parts(step, cx, i);
+            call->src.data = bdl__span_part(cx->src[0], i);
+            call->diff_dst.data = bdl__span_part(cx->diff_dst[0], i);
+            if (bdl__wants_weights(cx, 0)) {
+                weights_kernel(step, call);
+                bdl__grad_commit(cx, 0, o * row, (call->end - o) * row, slice, values);
+            }
+            if (step->n_weights > 1 && bdl__wants_weights(cx, 1)) {
+                bdl__conv_wgrad_kernels(step->target)->conv_wgrad_bias(call);
+                bdl__grad_commit(cx, 1, o, call->end - o, slice, values);
+            }
+        }
+    }
+}
+
+void bdl__conv_backward(const bdl__step *step, bdl__cx *cx)
+{
+    const bdl__conv_state *s = step->state;
+    if (!s->propagates) {
+        if (cx->diff_src_mode[0] == BDL__WRITE) {
+            write_zeros(step, cx);
+        }
+    } else if (cx->diff_src_mode[0] != BDL__SKIP) {
+        backward_data(step, cx);
+    }
+    if (!step->needs_diff_weights) {
+        return;
+    }
+    bdl__conv_wgrad_call call = {.dims = &s->dims,
+                                 .src = {cx->src[0].data, cx->src[0].stride},
+                                 .diff_dst = {cx->diff_dst[0].data, cx->diff_dst[0].stride},
+                                 .n_parts = cx->n_parts,
+                                 .scratch = cx->scratch};
+    bdl__cx_split(cx, s->dims.oc, &call.begin, &call.end);
+    if (step->takes_many) {
+        commit_weights(step, cx, &call);
+    } else {
+        backward_weights(step, cx, &call);
+    }
+}
