@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * real_math.h: elementary functions over `real`, included by kernel files after family.h. No libm, and
- * only selects: a lane never decides what the others compute. Polynomials are minimax fits made for
- * this file; on f64 they are longer. A value that is not a number (NaN) stays one everywhere, because
- * the trainer looks for it.
+ * real_math.h: elementary functions over `real`, included by kernel files after family.h. No libm,
+ * and only selects: a lane never decides what the others compute. Polynomials are minimax fits made
+ * for this file; on f64 they are longer. A value that is not a number (NaN) stays one everywhere,
+ * because the trainer looks for it.
  *
  * Largest error, in units of the last place (tests/unit/kernels_math.c), and special values:
  *
@@ -31,11 +31,23 @@
 /* r_word: unsigned integers as wide as a real's lanes; its bits. */
 #if R_LANES > 1
 typedef r_u32 r_word;
-R_INLINE r_word r_word_of(real x) { return (r_word)x; }
-R_INLINE real r_real_of(r_word x) { return (real)x; }
-R_INLINE real r_from_word(r_word x) { return __builtin_convertvector((r_int)x, real); }
+R_INLINE r_word r_word_of(real x)
+{
+    return (r_word)x;
+}
+R_INLINE real r_real_of(r_word x)
+{
+    return (real)x;
+}
+R_INLINE real r_from_word(r_word x)
+{
+    return __builtin_convertvector((r_int)x, real);
+}
 /* Keeps the sign when bits move right. */
-R_INLINE r_word r_shift_signed(r_word x, int n) { return (r_word)((r_int)x >> n); }
+R_INLINE r_word r_shift_signed(r_word x, int n)
+{
+    return (r_word)((r_int)x >> n);
+}
 #elif defined(BDL_TARGET_F64)
 typedef uint64_t r_word;
 R_INLINE r_word r_word_of(real x)
@@ -50,8 +62,14 @@ R_INLINE real r_real_of(r_word bits)
     memcpy(&x, &bits, sizeof x);
     return x;
 }
-R_INLINE real r_from_word(r_word x) { return (real)(int64_t)x; }
-R_INLINE r_word r_shift_signed(r_word x, int n) { return (r_word)((int64_t)x >> n); }
+R_INLINE real r_from_word(r_word x)
+{
+    return (real)(int64_t)x;
+}
+R_INLINE r_word r_shift_signed(r_word x, int n)
+{
+    return (r_word)((int64_t)x >> n);
+}
 #else
 typedef uint32_t r_word;
 R_INLINE r_word r_word_of(real x)
@@ -66,16 +84,22 @@ R_INLINE real r_real_of(r_word bits)
     memcpy(&x, &bits, sizeof x);
     return x;
 }
-R_INLINE real r_from_word(r_word x) { return (real)(int32_t)x; }
-R_INLINE r_word r_shift_signed(r_word x, int n) { return (r_word)((int32_t)x >> n); }
+R_INLINE real r_from_word(r_word x)
+{
+    return (real)(int32_t)x;
+}
+R_INLINE r_word r_shift_signed(r_word x, int n)
+{
+    return (r_word)((int32_t)x >> n);
+}
 #endif
 
 #if defined(BDL_TARGET_F64)
-#define R_MANTISSA 52            /* bits after the leading one */
-#define R_BIAS 1023              /* of the exponent */
-#define R_ROUNDER 0x1.8p52       /* added and taken off again it leaves the nearest whole number */
-#define R_WHOLE 0x1p52           /* from here on every number is whole */
-#define R_SMALLEST 0x1p-1022     /* normal number */
+#define R_MANTISSA 52        /* bits after the leading one */
+#define R_BIAS 1023          /* of the exponent */
+#define R_ROUNDER 0x1.8p52   /* added and taken off again it leaves the nearest whole number */
+#define R_WHOLE 0x1p52       /* from here on every number is whole */
+#define R_SMALLEST 0x1p-1022 /* normal number */
 #define R_LN2_HIGH 0x1.62e42feep-1 /* ends in zeros: its product with an exponent is exact */
 #define R_LN2_LOW 0x1.a39ef35793c76p-33
 #else
@@ -93,8 +117,14 @@ R_INLINE r_word r_shift_signed(r_word x, int n) { return (r_word)((int32_t)x >> 
 #define R_INFINITY __builtin_inf()
 #define R_NAN __builtin_nan("")
 
-R_INLINE r_mask r_is_nan(real x) { return x != x; }
-R_INLINE r_mask r_is_finite(real x) { return x - x == R(0); }
+R_INLINE r_mask r_is_nan(real x)
+{
+    return x != x;
+}
+R_INLINE r_mask r_is_finite(real x)
+{
+    return x - x == R(0);
+}
 
 /* |x| with the sign of `sign`. */
 R_INLINE real r_copy_sign(real x, real sign)
@@ -134,11 +164,11 @@ R_INLINE real r_floor(real x)
 R_INLINE real r_expm1_near_zero(real r)
 {
 #if defined(BDL_TARGET_F64)
-    const real p = R_POLYNOMIAL(r, 5.0000000000000102245e-1, 1.666666666666667453e-1,
-                                4.166666666652199074e-2, 8.3333333333222072959e-3,
-                                1.3888888947820891418e-3, 1.984126988659099934e-4,
-                                2.4801487326012336596e-5, 2.7557242336680357124e-6,
-                                2.7632655759332030799e-7, 2.5110049895858716253e-8);
+    const real p =
+        R_POLYNOMIAL(r, 5.0000000000000102245e-1, 1.666666666666667453e-1, 4.166666666652199074e-2,
+                     8.3333333333222072959e-3, 1.3888888947820891418e-3, 1.984126988659099934e-4,
+                     2.4801487326012336596e-5, 2.7557242336680357124e-6, 2.7632655759332030799e-7,
+                     2.5110049895858716253e-8);
 #else
     const real p = R_POLYNOMIAL(r, 4.99999934e-1f, 1.66665206e-1f, 4.16683882e-2f, 8.36871589e-3f,
                                 1.38145889e-3f);
@@ -147,8 +177,8 @@ R_INLINE real r_expm1_near_zero(real r)
 }
 
 /* x = n ln 2 + r: gives e^r - 1, and 2^(n-1): half, because n may be one more than the exponent can
- * hold. Rounding to n adds a number whose last bits are the exponent's bias already, so that shifting
- * the last bits of the sum to the exponent's place makes the power of two. */
+ * hold. Rounding to n adds a number whose last bits are the exponent's bias already, so that
+ * shifting the last bits of the sum to the exponent's place makes the power of two. */
 typedef struct r_exp_parts {
     real er;
     real half;
@@ -206,16 +236,15 @@ R_INLINE real r_log_normal(real x, real k_offset)
 #if defined(BDL_TARGET_F64)
     const real s = f / (R(2) + f); /* log(1 + f) = 2 artanh(s) = f - s (f - ...) */
     const real z = s * s;
-    const real p = R_POLYNOMIAL(z, 6.6666666666666663368e-1, 4.0000000000004810048e-1,
-                                2.8571428569358910784e-1, 2.2222222625642625576e-1,
-                                1.8181776199205138076e-1, 1.538710484274147887e-1,
-                                1.3249168751190509306e-1, 1.3264309869961289514e-1);
+    const real p =
+        R_POLYNOMIAL(z, 6.6666666666666663368e-1, 4.0000000000004810048e-1,
+                     2.8571428569358910784e-1, 2.2222222625642625576e-1, 1.8181776199205138076e-1,
+                     1.538710484274147887e-1, 1.3249168751190509306e-1, 1.3264309869961289514e-1);
     const real half_square = R(0.5) * f * f;
     const real correction = half_square - r_fma(s, half_square + z * p, k * R(R_LN2_LOW));
 #else
-    const real p = R_POLYNOMIAL(f, 3.33333317e-1f, -2.50008215e-1f, 2.00012268e-1f,
-                                -1.66233388e-1f, 1.42017428e-1f, -1.31603662e-1f,
-                                1.27617956e-1f, -7.6342664e-2f);
+    const real p = R_POLYNOMIAL(f, 3.33333317e-1f, -2.50008215e-1f, 2.00012268e-1f, -1.66233388e-1f,
+                                1.42017428e-1f, -1.31603662e-1f, 1.27617956e-1f, -7.6342664e-2f);
     const real f2 = f * f;
     const real correction = r_fma(R(0.5), f2, -r_fma(f2, f * p, k * R(R_LN2_LOW)));
 #endif
@@ -242,9 +271,9 @@ R_INLINE real r_log1p(real x)
 
 /* ---- sigmoids -------------------------------------------------------------------------------- */
 
-/* e / (e + 2) with e = e^(2x) - 1. On avx512 0.13 ns a number; a rational fit takes 0.11 and is off by
- * 5.5 units near +-1, where here the errors of e cancel (so n ln 2 needs no second part). Beyond the
- * bound the result rounds to +-1. */
+/* e / (e + 2) with e = e^(2x) - 1. On avx512 0.13 ns a number; a rational fit takes 0.11 and is off
+ * by 5.5 units near +-1, where here the errors of e cancel (so n ln 2 needs no second part). Beyond
+ * the bound the result rounds to +-1. */
 R_INLINE real r_tanh(real x)
 {
     const real rounder = R(R_ROUNDER + R_BIAS);
@@ -258,7 +287,10 @@ R_INLINE real r_tanh(real x)
     return e / (e + R(2));
 }
 
-R_INLINE real r_sigmoid(real x) { return R(1) / (R(1) + r_exp(-x)); }
+R_INLINE real r_sigmoid(real x)
+{
+    return R(1) / (R(1) + r_exp(-x));
+}
 
 /* log(1 + e^x) without overflow. */
 R_INLINE real r_softplus(real x)
@@ -283,23 +315,22 @@ R_INLINE real r_erf(real x)
                                         1.3710810675594775166e-8, -7.7791467899925421642e-10);
     /* erfc(z) e^(z^2) as a polynomial of t = 1 / (z + 4). */
     const real t = R(1) / (z + R(4));
-    const real scaled = R_POLYNOMIAL(t, -4.0956587578305976316e-4, 5.8923668343280193346e-1,
-                                     1.5844900980886150663, 1.8944784818420427918e+1,
-                                     -5.8978707181782968608e+1, 5.3664532367339485139e+2,
-                                     8.1539826133615524332e+2, -1.8167446340747038268e+4,
-                                     1.3989757625682248418e+5, -4.9101180628339360717e+5,
-                                     1.0580026353041147678e+6, -8.2392797997916019669e+5);
+    const real scaled = R_POLYNOMIAL(
+        t, -4.0956587578305976316e-4, 5.8923668343280193346e-1, 1.5844900980886150663,
+        1.8944784818420427918e+1, -5.8978707181782968608e+1, 5.3664532367339485139e+2,
+        8.1539826133615524332e+2, -1.8167446340747038268e+4, 1.3989757625682248418e+5,
+        -4.9101180628339360717e+5, 1.0580026353041147678e+6, -8.2392797997916019669e+5);
     const real outer = R(1) - r_exp(-z * z) * scaled;
 #else
     const real z = r_min(R(3.93), size);
     const real x2 = r_min(R(1), size) * r_min(R(1), size);
-    const real inner = x * R_POLYNOMIAL(x2, 1.128379166f, -3.761262582e-1f, 1.128358505e-1f,
-                                        -2.685380749e-2f, 5.188318457e-3f, -8.010105272e-4f,
-                                        7.853544859e-5f);
+    const real inner =
+        x * R_POLYNOMIAL(x2, 1.128379166f, -3.761262582e-1f, 1.128358505e-1f, -2.685380749e-2f,
+                         5.188318457e-3f, -8.010105272e-4f, 7.853544859e-5f);
     /* log(erfc(z)) as a polynomial of z. */
-    const real log_erfc = R_POLYNOMIAL(z, -1.801998883e-4f, -1.128029114f, -6.359318267e-1f,
-                                       -1.058598826e-1f, 2.380275543e-2f, -3.754740088e-3f,
-                                       3.635762557e-4f, -1.607709133e-5f);
+    const real log_erfc =
+        R_POLYNOMIAL(z, -1.801998883e-4f, -1.128029114f, -6.359318267e-1f, -1.058598826e-1f,
+                     2.380275543e-2f, -3.754740088e-3f, 3.635762557e-4f, -1.607709133e-5f);
     const real outer = R(1) - r_exp(log_erfc);
 #endif
     return r_select(size > R(1), r_copy_sign(outer, x), inner);
@@ -307,8 +338,8 @@ R_INLINE real r_erf(real x)
 
 /* ---- powers ---------------------------------------------------------------------------------- */
 
-/* size^power for size > 0, size = 2^k m: 2^(power k) e^(power log m). The product power k is formed in
- * two parts, the larger exact, so that the result's error does not grow with k. */
+/* size^power for size > 0, size = 2^k m: 2^(power k) e^(power log m). The product power k is formed
+ * in two parts, the larger exact, so that the result's error does not grow with k. */
 R_INLINE real r_pow_positive(real size, double power)
 {
     const r_mask tiny = size < R(R_SMALLEST);
@@ -350,10 +381,10 @@ R_INLINE real r_pow(real x, double power)
 
 /* ---- random numbers -------------------------------------------------------------------------- */
 
-/* Counter-based: a number is a hash of (key, sample, position), so it does not matter which target or
- * worker asks for it. Sample and position are mixed by themselves first; numbers of different samples
- * are then not shifted copies of each other. The mixing is a multiply-xorshift of 32 bits; its
- * constants are the least biased ones that the public-domain search "hash-prospector" lists. */
+/* Counter-based: a number is a hash of (key, sample, position), so it does not matter which target
+ * or worker asks for it. Sample and position are mixed by themselves first; numbers of different
+ * samples are then not shifted copies of each other. The mixing is a multiply-xorshift of 32 bits;
+ * its constants are the least biased ones that the public-domain search "hash-prospector" lists. */
 R_INLINE r_u32 r_mix(r_u32 x)
 {
     x ^= x >> 16;
@@ -399,6 +430,9 @@ R_INLINE r_mask r_random_keeps(r_u32 random, int32_t threshold)
 }
 
 /* p in [0, 1). */
-R_INLINE int32_t r_random_threshold(double p) { return (int32_t)(p * 0x1p31); }
+R_INLINE int32_t r_random_threshold(double p)
+{
+    return (int32_t)(p * 0x1p31);
+}
 
 #endif

@@ -126,8 +126,8 @@ bdl_status bdl__decl_weights(bdl__decl *decl, const bdl__weight_decl *weights)
 bdl_status bdl__decl_buffer(bdl__decl *decl, const char *name, const bdl__shape *shape,
                             double value)
 {
-    BDL__CHECK(decl->n_buffers < BDL__MAX_WEIGHTS, BDL_ERR_INVALID_ARGUMENT,
-               "more than %d buffers", BDL__MAX_WEIGHTS);
+    BDL__CHECK(decl->n_buffers < BDL__MAX_WEIGHTS, BDL_ERR_INVALID_ARGUMENT, "more than %d buffers",
+               BDL__MAX_WEIGHTS);
     BDL__TRY(bdl__shape_check(shape, name));
     decl->buffers[decl->n_buffers++] =
         (bdl__buffer_decl){.name = name, .shape = *shape, .value = value};
@@ -149,8 +149,8 @@ bdl_status bdl__need_rank(const bdl__infer_in *in, int i, int32_t rank, const ch
 
 bdl_status bdl__need_float(const bdl__infer_in *in, int i)
 {
-    BDL__CHECK(!in->integer[i], BDL_ERR_UNSUPPORTED, "input %d must hold real numbers, got integers",
-               i);
+    BDL__CHECK(!in->integer[i], BDL_ERR_UNSUPPORTED,
+               "input %d must hold real numbers, got integers", i);
     return BDL_OK;
 }
 
@@ -161,7 +161,8 @@ bdl_status bdl__layer_axis(int64_t axis, int32_t rank, int32_t *sample_axis)
                "axis %" PRId64 " is the batch; the sample's axes are 1 to %" PRId32, axis, rank);
     BDL__CHECK(counted >= 1 && counted <= rank, BDL_ERR_INVALID_ARGUMENT,
                "axis %" PRId64 " is not there; the sample's axes are 1 to %" PRId32
-               ", or -1 to -%" PRId32, axis, rank, rank);
+               ", or -1 to -%" PRId32,
+               axis, rank, rank);
     *sample_axis = (int32_t)counted - 1;
     return BDL_OK;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Initialisers. Each is a field table, and a function that turns its parameters into one of a few
- * distributions; numbers are drawn in the order of the elements from the stream (seed, init, stream).
+ * distributions; numbers are drawn in the order of the elements from the stream (seed, init,
+ * stream).
  */
 #include "tensor/init.h"
 
@@ -50,8 +51,8 @@ enum { FAN_IN, FAN_OUT };
 static const char *const modes[] = {"fan_in", "fan_out", NULL};
 
 enum { RELU, LEAKY_RELU, TANH, SIGMOID, SELU, LINEAR };
-static const char *const nonlinearities[] = {"relu", "leaky_relu", "tanh",
-                                             "sigmoid", "selu", "linear", NULL};
+static const char *const nonlinearities[] = {"relu", "leaky_relu", "tanh", "sigmoid",
+                                             "selu", "linear",     NULL};
 
 static const bdl__field xavier_fields[] = {
     BDL_FIELD(xavier_params, gain, .def.f64 = 1, .doc = "Factor of the spread."),
@@ -209,8 +210,10 @@ static distribution make_bilinear(const void *params, fans fan)
     X(zeros)
 
 #define SCHEMA_OF(schema_name, table, type)                                                        \
-    {.name = schema_name, .fields = (table), .n_fields = BDL__COUNT_OF(table),                     \
-     .params_size = sizeof(type)}
+    {                                                                                              \
+        .name = schema_name, .fields = (table), .n_fields = BDL__COUNT_OF(table),                  \
+        .params_size = sizeof(type)                                                                \
+    }
 
 static const bdl__schema schema_bilinear = {.name = "bilinear"};
 static const bdl__schema schema_constant = SCHEMA_OF("constant", constant_fields, constant_params);
@@ -284,7 +287,8 @@ bdl_status bdl__init_check(const char *text)
 
 /* ---- filling --------------------------------------------------------------------------------- */
 
-/* Weight of tap i of n when a signal is interpolated: a triangle around the middle (Long et al. 2015). */
+/* Weight of tap i of n when a signal is interpolated: a triangle around the middle (Long et al.
+ * 2015). */
 static double triangle(int64_t i, int64_t n)
 {
     const double factor = (double)((n + 1) / 2);

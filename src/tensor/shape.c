@@ -54,8 +54,8 @@ const char *bdl__shape_text(const bdl__shape *shape, char *buffer, size_t size)
     size_t used = 0;
     buffer[0] = '\0';
     for (int32_t i = 0; i < shape->rank && used < size; i++) {
-        const int n = snprintf(buffer + used, size - used, "%s%" PRId64, i > 0 ? "x" : "",
-                               shape->dim[i]);
+        const int n =
+            snprintf(buffer + used, size - used, "%s%" PRId64, i > 0 ? "x" : "", shape->dim[i]);
         used += (size_t)n;
     }
     return buffer;
