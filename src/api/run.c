@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Public evaluation and prediction. */
+#include <math.h>
+#include <string.h>
+
+#include "api/api.h"
+
+/* What both verbs open. */
+typedef struct opened {
+    bdl__saved *saved;
+    bdl__dataset *dataset;
+    bdl__chain *own_chain;
+    const bdl__chain *chain;
+    bdl__precision precision;
+} opened;
+
+static void close_all(opened *o)
+{
+    bdl__chain_free(o->own_chain);
+    bdl__dataset_free(o->dataset);
+    bdl__saved_free(o->saved);
+}
+
+static bdl_status open_model(bdl_context *context, const char *model, const char *precision,
+                             opened *o)
+{
+    BDL__TRY(bdl__precision_from_name(precision, &o->precision));
+    const bdl_dtype dtype = o->precision == BDL__F64_PRECISION ? BDL_F64 : BDL_F32;
+    return bdl__saved_open(&context->allocator, model, 1, dtype, &o->saved);
+}
+
+/* The chain that the user names, else the saved model's, else the data's own. */
+static bdl_status open_chain(bdl_context *context, const char *transform, opened *o)
+{
+    const char *text = o->dataset->default_transform;
+    if (transform && *transform) {
+        text = strcmp(transform, "none") == 0 ? "" : transform;
+    } else if (o->saved->chain) {
+        o->chain = o->saved->chain;
+        return BDL_OK;
+    }
+    BDL__TRY(bdl__chain_from_text(&context->allocator, text, &o->own_chain));
+    o->chain = o->own_chain;
+    return BDL_OK;
+}
+
+/* ---- evaluation --------------------------------------------------------------------------------- */
+
+static bdl_status evaluate(bdl_context *context, const bdl__eval_params *params, opened *o,
+                           bdl__heads **heads, bdl__text *text)
+{
+    const bdl__session session = bdl__context_session(context);
+    BDL__TRY(open_model(context, params->model, params->precision, o));
+    BDL__TRY(bdl__dataset_open(&context->allocator, &context->log, context->pool, params->data,
+                               BDL__PART_TEST, &o->dataset));
+    BDL__TRY(open_chain(context, params->transform, o));
+    const char *const loss = *params->loss || !o->saved->loss ? params->loss : o->saved->loss;
+    BDL__TRY(bdl__heads_create(&context->allocator, o->saved->model, o->dataset, loss,
+                               params->metrics, params->target, heads));
+    double values[BDL__MAX_HEADS];
+    int64_t n = 0;
+    BDL__TRY(bdl__evaluate(&session, o->saved, o->dataset, o->chain, *heads, o->precision,
+                           params->batch, values, &n));
+    bdl__json_writer w;
+    bdl__json_writer_init(&w, text, 0);
+    bdl__json_open(&w, '{');
+    bdl__json_write_key(&w, "n");
+    bdl__json_write_i64(&w, n);
+    for (int i = 0; i < (*heads)->n; i++) {
+        bdl__json_write_key(&w, (*heads)->name[i]);
+        bdl__json_write_f64(&w, values[i]);
+    }
+    bdl__json_close(&w, '}');
+    return BDL_OK;
+}
+
+bdl_status bdl_evaluate(bdl_context *context, const bdl_options *options, char **json)
+{
+    bdl__arena arena;
+    bdl__text text;
+    opened o = {0};
+    bdl__heads *heads = NULL;
+    bdl__eval_params params;
+    bdl__arena_init(&arena, &context->allocator);
+    bdl__text_init(&text, &context->allocator);
+    bdl_status status = bdl__options_read(options, "eval", &arena, &params);
+    if (status == BDL_OK) {
+        status = evaluate(context, &params, &o, &heads, &text);
+    }
+    bdl__heads_free(heads);
+    close_all(&o);
+    bdl__arena_free(&arena);
+    if (status == BDL_OK) {
+        return bdl__text_give(&text, json);
+    }
+    bdl__text_free(&text);
+    return status;
+}
+
+/* ---- prediction --------------------------------------------------------------------------------- */
+
+typedef enum scores {
+    SCORES_LOG,        /* the model ends in log_softmax */
+    SCORES_PROBABILITY, /* in softmax, or sigmoid */
+    SCORES_RAW         /* in raw scores of classes */
+} scores;
+
+typedef struct predicting {
+    const opened *o;
+    bdl_prediction_fn fn;
+    void *user;
+    bool is_class;
+    scores scores;
+    int64_t top;
+    int32_t *order;
+    double *best;
+    const char **names;
+} predicting;
+
+/* Probabilities in place: exp for logarithms, softmax for raw scores. */
+static void to_probabilities(scores kind, double *values, int64_t n)
+{
+    double largest = 0, sum = 1;
+    if (kind == SCORES_PROBABILITY) {
+        return;
+    }
+    if (kind == SCORES_RAW) {
+        largest = values[0];
+        for (int64_t i = 1; i < n; i++) {
+            largest = BDL__MAX(largest, values[i]);
+        }
+        sum = 0;
+        for (int64_t i = 0; i < n; i++) {
+            sum += exp(values[i] - largest);
+        }
+    }
+    for (int64_t i = 0; i < n; i++) {
+        values[i] = exp(values[i] - largest) / sum;
+    }
+}
+
+/* The best `top` classes by insertion: top is small. Of equals the lower class comes first. */
+static int32_t find_best(predicting *p, const double *values, int64_t n)
+{
+    int32_t count = 0;
+    for (int64_t i = 0; i < n; i++) {
+        int32_t at = count;
+        while (at > 0 && values[i] > p->best[at - 1]) {
+            at--;
+        }
+        if (at >= p->top) {
+            continue;
+        }
+        count = (int32_t)BDL__MIN(count + 1, p->top);
+        for (int32_t j = count - 1; j > at; j--) {
+            p->best[j] = p->best[j - 1];
+            p->order[j] = p->order[j - 1];
+        }
+        p->best[at] = values[i];
+        p->order[at] = (int32_t)i;
+    }
+    return count;
+}
+
+static bdl_status give(void *arg, int64_t row, const double *values, int64_t n_values)
+{
+    predicting *const p = arg;
+    bdl_prediction prediction = {.struct_size = sizeof prediction,
+                                 .row = row,
+                                 .name = bdl__dataset_name_of(p->o->dataset, row),
+                                 .is_class = p->is_class};
+    if (!p->is_class) {
+        prediction.n = (int32_t)n_values;
+        prediction.scores = values;
+        return p->fn(p->user, &prediction);
+    }
+    double *const mutable_values = (double *)(uintptr_t)values; /* the pass's own buffer */
+    to_probabilities(p->scores, mutable_values, n_values);
+    prediction.n = find_best(p, values, n_values);
+    prediction.order = p->order;
+    prediction.scores = p->best;
+    if (p->o->saved->class_names) {
+        for (int32_t i = 0; i < prediction.n; i++) {
+            p->names[i] =
+                p->order[i] < p->o->saved->n_classes ? p->o->saved->class_names[p->order[i]] : "?";
+        }
+        prediction.class_names = p->names;
+    }
+    return p->fn(p->user, &prediction);
+}
+
+/* A classifier is what was trained with a criterion on classes, or ends in a softmax. */
+static void describe_scores(predicting *p)
+{
+    const bdl__graph *const graph = p->o->saved->model->graph;
+    const bdl__ref out = graph->outputs[0];
+    const char *const last = out.node >= 0 ? graph->nodes[out.node]->layer->name : "";
+    const char *const loss = p->o->saved->loss ? p->o->saved->loss : "";
+    p->scores = strcmp(last, "log_softmax") == 0 ? SCORES_LOG
+                : strcmp(last, "softmax") == 0   ? SCORES_PROBABILITY
+                                                 : SCORES_RAW;
+    p->is_class = p->scores != SCORES_RAW || strncmp(loss, "cross_entropy", 13) == 0 ||
+                  p->o->saved->class_names;
+}
+
+static bdl_status predict(bdl_context *context, const bdl__predict_params *params,
+                          const char *const *files, int64_t n_files, opened *o, predicting *p,
+                          bdl__arena *arena)
+{
+    const bdl__session session = bdl__context_session(context);
+    BDL__CHECK((n_files > 0) != (params->data && *params->data), BDL_ERR_INVALID_ARGUMENT,
+               "predict needs image files, or --data, and not both");
+    BDL__TRY(open_model(context, params->model, params->precision, o));
+    const bdl__graph *const graph = o->saved->model->graph;
+    if (n_files > 0) {
+        const bdl__shape *const in = &graph->inputs[0].shape;
+        const int64_t channels = in->rank == 3 && in->dim[0] == 3 ? 3 : 1;
+        BDL__TRY(bdl__dataset_open_images(&context->allocator, &context->log, files, n_files,
+                                          channels, &o->dataset));
+    } else {
+        BDL__TRY(bdl__dataset_open(&context->allocator, &context->log, context->pool, params->data,
+                                   BDL__PART_TEST, &o->dataset));
+    }
+    BDL__TRY(open_chain(context, params->transform, o));
+    describe_scores(p);
+    const int64_t n = bdl__shape_count(bdl__graph_shape(graph, graph->outputs[0]));
+    void *memory = NULL;
+    p->top = BDL__MIN(params->top, n);
+    BDL__TRY(bdl__arena_alloc(arena, (size_t)p->top * sizeof *p->order, &memory));
+    p->order = memory;
+    BDL__TRY(bdl__arena_alloc(arena, (size_t)p->top * sizeof *p->best, &memory));
+    p->best = memory;
+    BDL__TRY(bdl__arena_alloc(arena, (size_t)p->top * sizeof *p->names, &memory));
+    p->names = memory;
+    return bdl__predict(&session, o->saved, o->dataset, o->chain, o->precision, params->batch, give,
+                        p);
+}
+
+bdl_status bdl_predict(bdl_context *context, const bdl_options *options, const char *const *files,
+                       int64_t n_files, bdl_prediction_fn fn, void *user)
+{
+    bdl__arena arena;
+    opened o = {0};
+    predicting p = {.o = &o, .fn = fn, .user = user};
+    bdl__predict_params params;
+    bdl__arena_init(&arena, &context->allocator);
+    bdl_status status = bdl__options_read(options, "predict", &arena, &params);
+    if (status == BDL_OK) {
+        status = predict(context, &params, files, n_files, &o, &p, &arena);
+    }
+    close_all(&o);
+    bdl__arena_free(&arena);
+    return status;
+}

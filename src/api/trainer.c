@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Public training: options in, events out. */
+#include "api/api.h"
+
+struct bdl_trainer {
+    bdl_context *context;
+    bdl__arena arena; /* the texts of the params */
+    bdl__train_params params;
+    bdl__trainer *trainer;
+    bdl_event_fn fn;
+    void *user;
+};
+
+bdl_status bdl_trainer_create(bdl_context *context, const bdl_options *options,
+                              bdl_trainer **trainer)
+{
+    void *memory = NULL;
+    BDL__TRY(bdl__alloc(&context->allocator, sizeof **trainer, &memory));
+    bdl_trainer *const made = memory;
+    made->context = context;
+    bdl__arena_init(&made->arena, &context->allocator);
+    const bdl__session session = bdl__context_session(context);
+    bdl_status status = bdl__options_read(options, "train", &made->arena, &made->params);
+    if (status == BDL_OK) {
+        status = bdl__trainer_create(&session, &made->params, &made->trainer);
+    }
+    if (status != BDL_OK) {
+        bdl_trainer_free(made);
+        return status;
+    }
+    *trainer = made;
+    return BDL_OK;
+}
+
+static void pass_event(void *arg, const bdl__event *e)
+{
+    const bdl_trainer *const trainer = arg;
+    const bdl_event event = {.struct_size = sizeof event,
+                             .kind = (int32_t)e->kind,
+                             .epoch = e->epoch,
+                             .iteration = e->iteration,
+                             .step = e->step,
+                             .steps = e->steps,
+                             .loss = e->loss,
+                             .rate = e->rate,
+                             .samples_per_second = e->samples_per_second,
+                             .seconds = e->seconds,
+                             .n_metrics = e->n_metrics,
+                             .metric_names = e->metric_names,
+                             .metrics = e->metrics,
+                             .path = e->path,
+                             .reason = e->reason};
+    trainer->fn(trainer->user, &event);
+}
+
+bdl_status bdl_trainer_run(bdl_trainer *trainer, bdl_event_fn fn, void *user)
+{
+    trainer->fn = fn;
+    trainer->user = user;
+    BDL__TRY(bdl__trainer_run(trainer->trainer, fn ? pass_event : NULL, trainer));
+    const char *const directory = trainer->params.save;
+    return directory && *directory ? bdl_trainer_save(trainer, directory) : BDL_OK;
+}
+
+bdl_status bdl_trainer_save(const bdl_trainer *trainer, const char *directory)
+{
+    return bdl__saved_write(bdl__trainer_saved(trainer->trainer), directory);
+}
+
+void bdl_trainer_fingerprint(const bdl_trainer *trainer, char hex[65])
+{
+    bdl__trainer_fingerprint(trainer->trainer, hex);
+}
+
+void bdl_trainer_free(bdl_trainer *trainer)
+{
+    if (trainer) {
+        bdl_context *const context = trainer->context;
+        bdl__trainer_free(trainer->trainer);
+        bdl__arena_free(&trainer->arena);
+        bdl__free(&context->allocator, trainer, sizeof *trainer);
+    }
+}
