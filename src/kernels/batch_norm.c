@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Batch normalisation. Sums run in the lanes over blocks of positions that stay in the first-level
+ * Batch normalization. Sums run in the lanes over blocks of positions that stay in the first-level
  * cache, and are added up in double, lane by lane, so that the error does not grow with the plane
  * and dead lanes can be left out at the end. A block's squared deviations are taken from the
  * block's own mean, and its mean from its first value: no digits are lost where the mean is large

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Batch normalisation of (c, n): c channels of n positions. Statistics are doubles: `moments` are
+ * Batch normalization of (c, n): c channels of n positions. Statistics are doubles: `moments` are
  * triples (count, mean, M2 = sum of squared deviations) of a part or the whole batch; `stats` are
  * triples (mean, 1 / sqrt(variance + eps), count), the count being 0 where mean and variance do not
  * depend on the batch.

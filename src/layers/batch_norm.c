@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Batch normalisation (Ioffe and Szegedy, "Batch normalization", 2015): (c) or (c, ...) -> the
+ * Batch normalization (Ioffe and Szegedy, "Batch normalization", 2015): (c) or (c, ...) -> the
  * same, each channel over all its positions and the samples of the batch:
  *
  *     y = (x - mean) / sqrt(variance + eps) * weight + bias
  *
  * In training the mean and the (biased) variance are those of the whole batch, so the step has two
  * passes: pass 0 of forward gives the moments of a part, pass 0 of backward the sums of diff_dst
- * and diff_dst * (x - mean), and also the part's gradients of weight and bias. Backward reads x, and
- * the statistics that forward saved.
+ * and diff_dst * (x - mean), and also the part's gradients of weight and bias. Backward reads x
+ * and the statistics that forward saved.
  */
 #include "kernels/batch_norm.h"
 #include "layers/layer.h"
@@ -40,8 +40,8 @@ static const bdl__field fields[] = {
     BDL_FIELD(batch_norm_params, track_running_stats, .def.b = true,
               .doc = "Keep running statistics for evaluation; without them evaluation uses the "
                      "batch's own."),
-    BDL_FIELD(batch_norm_params, weight_init, .def.s = "ones", .doc = "Initialiser of the weight."),
-    BDL_FIELD(batch_norm_params, bias_init, .def.s = "zeros", .doc = "Initialiser of the bias."),
+    BDL_FIELD(batch_norm_params, weight_init, .def.s = "ones", .doc = "Initializer of the weight."),
+    BDL_FIELD(batch_norm_params, bias_init, .def.s = "zeros", .doc = "Initializer of the bias."),
 };
 
 enum { WEIGHT, BIAS };              /* weights */
@@ -49,7 +49,8 @@ enum { RUNNING_MEAN, RUNNING_VAR }; /* buffers */
 enum { SAVED_STATS };               /* saved: (mean, inverse deviation, count) a channel */
 enum { N_MOMENTS = 3, N_SUMS = 2, N_STATS = 3 }; /* doubles a channel */
 
-/* ---- infer ----------------------------------------------------------------------------------- */
+/* ---- infer -----------------------------------------------------------------------------------
+ * */
 
 static bdl_status infer(const void *params, const bdl__infer_in *in, bdl__decl *decl)
 {
@@ -85,7 +86,8 @@ static bdl_status infer(const void *params, const bdl__infer_in *in, bdl__decl *
     return BDL_OK;
 }
 
-/* ---- plan ------------------------------------------------------------------------------------ */
+/* ---- plan ------------------------------------------------------------------------------------
+ * */
 
 static int64_t n_channels(const bdl__step *step)
 {
@@ -115,7 +117,8 @@ static bdl_status plan(bdl__planner *planner, bdl__step *step)
     return bdl__plan_sums(planner, step, true, 0, c * N_SUMS, bdl__merge_add);
 }
 
-/* ---- forward --------------------------------------------------------------------------------- */
+/* ---- forward ---------------------------------------------------------------------------------
+ * */
 
 static bdl__channels channels_of(const bdl__step *step, const bdl__cx *cx)
 {
@@ -158,7 +161,8 @@ static void forward(const bdl__step *step, bdl__cx *cx)
     }
 }
 
-/* ---- backward -------------------------------------------------------------------------------- */
+/* ---- backward --------------------------------------------------------------------------------
+ * */
 
 static void backward(const bdl__step *step, bdl__cx *cx)
 {
@@ -181,7 +185,8 @@ static void backward(const bdl__step *step, bdl__cx *cx)
     }
 }
 
-/* ---- descriptor ------------------------------------------------------------------------------ */
+/* ---- descriptor ------------------------------------------------------------------------------
+ * */
 
 static const bdl__layer batch_norm = {
     .name = "batch_norm",
@@ -189,7 +194,7 @@ static const bdl__layer batch_norm = {
               .torch = "SpatialBatchNormalization",
               .keras = "BatchNormalization"},
     .since = "0.1",
-    .summary = "Normalises each channel over the batch and its positions.",
+    .summary = "Normalizes each channel over the batch and its positions.",
     .doc =
         "(c) or (c, ...) -> the same: y = (x - mean) / sqrt(variance + eps) * weight + bias. In "
         "training mean and variance (divided by n) are those of the batch, and the running "
