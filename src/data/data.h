@@ -51,7 +51,7 @@ typedef struct bdl__sample {
     bdl__shape shape;
     const void *data;    /* borrowed: in the data set's memory, or in `buffer` */
     bdl__buffer buffer;  /* owned */
-    bdl__buffer file;    /* owned: bytes of an encoded image */
+    bdl__buffer scratch; /* owned: for whoever makes the sample */
     int32_t label;       /* with BDL__LABEL_CLASS */
     const float *target; /* with BDL__LABEL_FLOATS; borrowed from the data set */
 } bdl__sample;
@@ -83,7 +83,8 @@ typedef struct bdl__dataset {
     const char *const *class_names; /* [n_classes], or NULL where classes have numbers only */
     bdl__shape target_shape;        /* with BDL__LABEL_FLOATS */
 
-    void *state; /* the reader's own, from the arena or freed by its close */
+    const int32_t *class_map; /* NULL, or what labels become: see bdl__dataset_map_classes */
+    void *state;              /* the reader's own, from the arena or freed by its close */
 } bdl__dataset;
 
 typedef struct bdl__open_args {
@@ -129,6 +130,10 @@ bdl_status bdl__dataset_open_images(const bdl_allocator *allocator, const bdl__l
                                     const char *const *paths, int64_t n_paths, int64_t channels,
                                     bdl__dataset **dataset);
 void bdl__dataset_free(bdl__dataset *dataset); /* NULL ok */
+
+/* Makes labels those of a model whose classes have these names: a class of the data set becomes the model's
+ * class of the same name. An error if one is missing there. Nothing happens where either has no names. */
+bdl_status bdl__dataset_map_classes(bdl__dataset *dataset, const char *const *names, int64_t n);
 
 /* Errors name the data set and the row. */
 bdl_status bdl__dataset_read(const bdl__dataset *dataset, int64_t i, bdl__sample *sample);

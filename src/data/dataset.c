@@ -59,13 +59,13 @@ void bdl__buffer_free(bdl__buffer *buffer)
 
 void bdl__sample_init(bdl__sample *sample, const bdl_allocator *allocator)
 {
-    *sample = (bdl__sample){.buffer.allocator = allocator, .file.allocator = allocator};
+    *sample = (bdl__sample){.buffer.allocator = allocator, .scratch.allocator = allocator};
 }
 
 void bdl__sample_free(bdl__sample *sample)
 {
     bdl__buffer_free(&sample->buffer);
-    bdl__buffer_free(&sample->file);
+    bdl__buffer_free(&sample->scratch);
 }
 
 /* A piece of `text` in the arena. */
@@ -193,6 +193,43 @@ void bdl__dataset_free(bdl__dataset *dataset)
     bdl__free(dataset->allocator, dataset, sizeof(bdl__dataset));
 }
 
+/* The index of `name` among the names, or -1. */
+static int32_t index_of(const char *name, const char *const *names, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        if (strcmp(names[i], name) == 0) {
+            return (int32_t)i;
+        }
+    }
+    return -1;
+}
+
+bdl_status bdl__dataset_map_classes(bdl__dataset *dataset, const char *const *names, int64_t n)
+{
+    if (dataset->label_kind != BDL__LABEL_CLASS || dataset->class_names == NULL || names == NULL) {
+        return BDL_OK;
+    }
+    void *memory = NULL;
+    BDL__TRY(
+        bdl__arena_alloc(&dataset->arena, (size_t)dataset->n_classes * sizeof(int32_t), &memory));
+    int32_t *map = memory;
+    for (int64_t i = 0; i < dataset->n_classes; i++) {
+        const char *name = dataset->class_names[i];
+        map[i] = index_of(name, names, n);
+        if (map[i] < 0) {
+            const char *nearest = bdl__nearest_name(name, names, n);
+            BDL__FAIL(BDL_ERR_INVALID_ARGUMENT,
+                      "data '%s': the model has no class '%s' among its %lld%s%s%s", dataset->text,
+                      name, (long long)n, nearest != NULL ? "; the nearest is '" : "",
+                      nearest != NULL ? nearest : "", nearest != NULL ? "'" : "");
+        }
+    }
+    dataset->class_map = map;
+    dataset->class_names = names;
+    dataset->n_classes = n;
+    return BDL_OK;
+}
+
 const char *bdl__dataset_name_of(const bdl__dataset *dataset, int64_t i)
 {
     return dataset->reader->name_of != NULL ? dataset->reader->name_of(dataset, i) : NULL;
@@ -206,6 +243,9 @@ bdl_status bdl__dataset_read(const bdl__dataset *dataset, int64_t i, bdl__sample
     const bdl_status status = dataset->reader->read(dataset, i, sample);
     if (status != BDL_OK) {
         return bdl__fail_in(status, "data '%s': sample %lld", dataset->text, (long long)i);
+    }
+    if (dataset->class_map != NULL) {
+        sample->label = dataset->class_map[sample->label];
     }
     return BDL_OK;
 }
@@ -248,5 +288,5 @@ bdl_status bdl__dataset_key(const bdl__dataset *dataset, int64_t i, bdl__sample 
         return BDL_OK;
     }
     BDL__TRY(bdl__dataset_read(dataset, i, sample));
-    return bdl__row_key(dataset, sample, &sample->file, key);
+    return bdl__row_key(dataset, sample, &sample->scratch, key);
 }

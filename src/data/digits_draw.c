@@ -62,10 +62,10 @@ static float clamp(float x, float low, float high)
 
 static void choose_hand(bdl__rng *rng, hand *how)
 {
-    const float height = between(rng, 14.5F, 22.5F);
-    const float width = height * between(rng, 0.48F, 0.92F);
-    const float slant = clamp(0.12F + 0.22F * spread(rng), -0.45F, 0.7F);
-    const float half = clamp(0.085F * spread(rng), -0.25F, 0.25F); /* tangent of half the angle */
+    const float height = between(rng, 15.5F, 22.5F);
+    const float width = height * between(rng, 0.55F, 0.9F);
+    const float slant = clamp(0.12F + 0.2F * spread(rng), -0.4F, 0.6F);
+    const float half = clamp(0.08F * spread(rng), -0.24F, 0.24F); /* tangent of half the angle */
     const float cosine = (1 - half * half) / (1 + half * half);
     const float sine = 2 * half / (1 + half * half);
     /* Shear, then turn: (x, y) -> (width x - slant height y, height y). */
@@ -75,14 +75,14 @@ static void choose_hand(bdl__rng *rng, hand *how)
     how->d = -sine * slant * height + cosine * height;
     how->x0 = 13.5F + clamp(1.3F * spread(rng), -3, 3);
     how->y0 = 13.5F + clamp(1.3F * spread(rng), -3, 3);
-    how->shake = between(rng, 0.01F, 0.045F);
-    const float bend = between(rng, 0.01F, 0.085F);
+    how->shake = between(rng, 0.01F, 0.038F);
+    const float bend = between(rng, 0.01F, 0.072F);
     for (int i = 0; i < GRID; i++) {
         for (int j = 0; j < GRID; j++) {
             how->bend[i][j] = (point){bend * spread(rng), bend * spread(rng)};
         }
     }
-    how->radius = between(rng, 0.55F, 1.75F);
+    how->radius = between(rng, 0.65F, 1.65F);
     how->taper = 0.3F * spread(rng);
 }
 
@@ -181,7 +181,7 @@ static void draw_strokes(const hand *how, const bdl__glyph *glyph, bdl__rng *rng
         point pieces[MOST_PIECES];
         const int n = trace(how, &glyph->strokes[s], rng, pieces);
         int gap_begin = n, gap_end = n;
-        if (n > 2 * SUBDIVISIONS && chance(rng, 0.12F)) { /* the pen fails for a moment */
+        if (n > 2 * SUBDIVISIONS && chance(rng, 0.1F)) { /* the pen fails for a moment */
             gap_begin = (int)between(rng, 0, (float)n);
             gap_end = gap_begin + (int)between(rng, 2, 0.22F * (float)n + 2);
         }
@@ -224,7 +224,7 @@ void bdl__digit_draw(int digit, bdl__rng *rng, uint8_t pixels[BDL__DIGIT_PIXELS]
     }
     const float level = between(rng, 150, 255);
     const float softness = between(rng, 0, 0.5F);
-    const float noise = chance(rng, 0.6F) ? between(rng, 0, 30) : 0;
+    const float noise = chance(rng, 0.6F) ? between(rng, 0, 24) : 0;
     for (int y = 0; y < SIDE; y++) {
         for (int x = 0; x < SIDE; x++) {
             const float value =
