@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Flat vectors of a model as named tensors of safetensors files, for saved models and checkpoints: each
+ * weight or buffer is a tensor under a prefix and its name ("weights/conv1.weight").
+ */
+#ifndef BDL_TRAIN_VECTORS_H
+#define BDL_TRAIN_VECTORS_H
+
+#include "formats/safetensors.h"
+#include "graph/graph.h"
+
+/* A flat vector laid out as the model's weights, or as its buffers. */
+typedef struct bdl__vector {
+    const char *prefix; /* of the tensors' names: "", "state0/" */
+    void *data;         /* borrowed */
+    bool is_buffers;
+} bdl__vector;
+
+/* The tensors of the vectors in order, with data that are borrowed; everything else in the arena. */
+bdl_status bdl__vectors_list(const bdl__model *model, const bdl__vector *vectors, int64_t n_vectors,
+                             bdl__arena *arena, bdl__st_tensor **tensors, int64_t *n_tensors);
+
+/* Whether the file has exactly the vectors' tensors, with their shapes and dtype; else an error with
+ * what was expected and what was found, and the nearest name for a missing one. */
+bdl_status bdl__vectors_check(const bdl__model *model, const bdl__vector *vectors,
+                              int64_t n_vectors, const bdl__safetensors *file, const char *where,
+                              const bdl_allocator *allocator);
+
+/* Copies the tensors of a checked file into the vectors. */
+bdl_status bdl__vectors_read(const bdl__model *model, const bdl__vector *vectors, int64_t n_vectors,
+                             const bdl__safetensors *file, const bdl_allocator *allocator);
+
+/* Fails on a member of the object that is not among the known names, and offers the nearest. */
+bdl_status bdl__check_members(const bdl__json *object, const char *const *known, int64_t n_known,
+                              const char *where);
+
+#endif
