@@ -78,4 +78,19 @@ static inline size_t bdl__conv_lane_sums_scratch(const bdl__conv_dims *d, size_t
 #define BDL__CONV_WGRAD_KERNELS(X)                                                                     X(conv_wgrad_lane_sums, (const bdl__conv_wgrad_call *call))                                        X(conv_wgrad_bias, (const bdl__conv_wgrad_call *call))
 BDL__KERNEL_FAMILY(conv_wgrad, BDL__CONV_WGRAD_KERNELS)
 
+/* Output channels in the lanes at once, and positions of a transposed block (32 KB of floats). */
+#define BDL__CONV_FEATURES 64
+#define BDL__CONV_POSITIONS 8
+
+/* Bytes of scratch of conv_wgrad_features: the block, and sums of one group's length. */
+static inline size_t bdl__conv_features_scratch(const bdl__conv_dims *d, size_t real_size,
+                                                size_t scalar_size)
+{
+    return BDL__CONV_POSITIONS * BDL__CONV_FEATURES * real_size +
+           (size_t)(d->ic / d->groups * d->kh * d->kw * BDL__CONV_FEATURES) * scalar_size;
+}
+
+#define BDL__CONV_FEATURES_KERNELS(X) X(conv_wgrad_features, (const bdl__conv_wgrad_call *call))
+BDL__KERNEL_FAMILY(conv_features, BDL__CONV_FEATURES_KERNELS)
+
 #endif

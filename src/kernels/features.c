@@ -105,3 +105,31 @@ void K(feature_transpose)(const real *from, int64_t step, int64_t n, int64_t n_f
         }
     }
 }
+
+void K(feature_untranspose)(const scalar *sums, int64_t n, int64_t n_outputs, int64_t n_features,
+                            bool add, scalar *to, int64_t step)
+{
+    for (int64_t o = 0; o < n_outputs; o += R_LANES) {
+        const int64_t rows = BDL__MIN(n_outputs - o, R_LANES);
+        for (int64_t k = 0; k < n; k += R_LANES) {
+            const int64_t left = BDL__MIN(n - k, R_LANES);
+            real block[R_LANES];
+            for (int64_t i = 0; i < R_LANES; i++) {
+                block[i] = i < left ? load(sums + (k + i) * n_features + o) : R(0);
+            }
+            r_transpose(block);
+            for (int64_t i = 0; i < rows; i++) {
+                scalar *at = to + (o + i) * step + k;
+                if (left == R_LANES) {
+                    const real sum = add ? load(at) + block[i] : block[i];
+                    memcpy(at, &sum, sizeof sum);
+                } else {
+                    for (int64_t l = 0; l < left; l++) {
+                        at[l] = add ? at[l] + r_load_lane(block[i], (int)l)
+                                    : r_load_lane(block[i], (int)l);
+                    }
+                }
+            }
+        }
+    }
+}

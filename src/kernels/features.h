@@ -35,4 +35,9 @@ void K(feature_rows)(const feature_loop *loop, int64_t n_rows, int n_reals, cons
 void K(feature_transpose)(const real *from, int64_t step, int64_t n, int64_t n_features, scalar *to,
                           int64_t to_s);
 
+/* sums[k][feature], k < n -> to[feature][k] (+)=, `step` scalars from a feature to the next; only the
+ * first `n_outputs` features of n_features. */
+void K(feature_untranspose)(const scalar *sums, int64_t n, int64_t n_outputs, int64_t n_features,
+                            bool add, scalar *to, int64_t step);
+
 #endif

@@ -33,6 +33,13 @@ static int64_t weights_per_output(const bdl__conv_dims *d)
     return d->ic / d->groups * d->kh * d->kw;
 }
 
+static size_t weights_scratch(const bdl__step *step, const bdl__conv_state *s)
+{
+    return s->backward_weights == BDL__CONV_FEATURE_LANES
+               ? bdl__conv_features_scratch(&s->dims, step->real_size, step->scalar_size)
+               : bdl__conv_lane_sums_scratch(&s->dims, step->real_size);
+}
+
 /* Books packed weights and scratch for the three kernels. */
 static bdl_status book(bdl__planner *planner, bdl__step *step, bdl__conv_state *s)
 {
@@ -50,8 +57,7 @@ static bdl_status book(bdl__planner *planner, bdl__step *step, bdl__conv_state *
     if (step->needs_diff_weights) {
         const int64_t row_size = weights_per_output(d) * (int64_t)step->scalar_size;
         s->tile = BDL__MIN(BDL__MAX(TILE_SIZE / row_size / 16, 1) * 16, d->oc);
-        s->values_offset =
-            bdl__align_up(bdl__conv_lane_sums_scratch(d, step->real_size), BDL__ALIGNMENT);
+        s->values_offset = bdl__align_up(weights_scratch(step, s), BDL__ALIGNMENT);
         const size_t size =
             s->values_offset + (step->takes_many ? (size_t)(s->tile * row_size) : 0);
         scratch = BDL__MAX(scratch, size);
@@ -119,7 +125,12 @@ static void backward_data(const bdl__step *step, bdl__cx *cx)
 
 static void weights_kernel(const bdl__step *step, const bdl__conv_wgrad_call *call)
 {
-    bdl__conv_wgrad_kernels(step->target)->conv_wgrad_lane_sums(call);
+    const bdl__conv_state *s = step->state;
+    if (s->backward_weights == BDL__CONV_FEATURE_LANES) {
+        bdl__conv_features_kernels(step->target)->conv_wgrad_features(call);
+    } else {
+        bdl__conv_wgrad_kernels(step->target)->conv_wgrad_lane_sums(call);
+    }
 }
 
 /* Gradients of the outputs of this member of the team, straight into their place. */

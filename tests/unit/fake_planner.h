@@ -29,6 +29,7 @@ struct bdl__grad_sink {
     int64_t count[BDL__MAX_WEIGHTS];
     int64_t n_slices;
     size_t scalar_size;
+    bool checks; /* that every gradient is committed once */
 };
 
 bdl_status bdl__plan_alloc(bdl__planner *planner, size_t size, void **memory)
@@ -73,10 +74,12 @@ void bdl__grad_commit(bdl__cx *cx, int i_weight, int64_t offset, int64_t count, 
     bdl__grad_sink *sink = cx->grad_sink;
     const size_t size = sink->scalar_size;
     char *to = sink->leaf[i_weight] + (size_t)(i_slice * sink->count[i_weight] + offset) * size;
-    for (int64_t i = 0; i < count; i++) {
-        double old = 0;
-        memcpy(&old, to + (size_t)i * size, size);
-        CHECK(old == 0); /* committed once */
+    if (sink->checks) {
+        for (int64_t i = 0; i < count; i++) {
+            double old = 0;
+            memcpy(&old, to + (size_t)i * size, size);
+            CHECK(old == 0); /* committed once */
+        }
     }
     memcpy(to, values, (size_t)count * size);
     memset(values, 0xff, (size_t)count * size); /* the sink may clobber it */
@@ -247,6 +250,7 @@ static void fake_cx(struct fake *f, const struct cut *cut, int64_t i, void *scra
 static void fake_run(struct fake *f, const struct cut *cut, size_t slack)
 {
     const bool planned = f->step.takes_many;
+    f->sink.checks = true;
     f->step.takes_many = cut->many;
     const size_t size = f->planner.scratch_size + slack;
     void *scratch = aligned(size + 64);
