@@ -57,10 +57,16 @@ def pool_cases():
     both("gap", [9, 8], kernel_size=2, stride=3, ceil_mode=True)
     both("rectangle", [7, 9], kernel_size=[2, 3], stride=[1, 2], padding=[0, 1])
     both("inception", [5, 5], kernel_size=3, stride=1, padding=1, ceil_mode=True)
+    dilated = dict(kernel_size=3, stride=2, padding=1, dilation=2, ceil_mode=True)
+    case("max_pool2d_dilated", "max_pool2d", [2, 9, 10], nn.MaxPool2d(**dilated), **dilated)
+    divided = dict(kernel_size=2, stride=2, padding=1, divisor_override=3)
+    case("avg_pool2d_divisor", "avg_pool2d", [2, 5, 6], nn.AvgPool2d(**divided), **divided)
     for size in (1, 3, [2, 4]):
         name = "x".join(map(str, size)) if isinstance(size, list) else size
         case(f"adaptive_avg_pool2d_{name}", "adaptive_avg_pool2d", [3, 7, 6],
              nn.AdaptiveAvgPool2d(size), output_size=size)
+        case(f"adaptive_max_pool2d_{name}", "adaptive_max_pool2d", [3, 7, 6],
+             nn.AdaptiveMaxPool2d(size), output_size=size)
 
 
 def norm_cases():
@@ -77,6 +83,13 @@ def norm_cases():
     case("layer_norm_image", "layer_norm", [2, 3, 4], nn.LayerNorm([3, 4]), normalized_shape=[3, 4])
     case("layer_norm_plain", "layer_norm", [9], nn.LayerNorm(9, elementwise_affine=False),
          normalized_shape=[9], elementwise_affine=False)
+    case("layer_norm_no_bias", "layer_norm", [6], nn.LayerNorm(6, bias=False), normalized_shape=[6], bias=False)
+    case("batch_norm_untracked", "batch_norm", [3, 2, 3], nn.BatchNorm2d(3, track_running_stats=False),
+         False, track_running_stats=False)
+    case("rms_norm", "rms_norm", [4, 5], nn.RMSNorm(5, eps=1e-3), normalized_shape=[5], eps=1e-3)
+    case("group_norm", "group_norm", [6, 3, 2], nn.GroupNorm(3, 6), num_groups=3)
+    case("instance_norm", "instance_norm", [3, 4, 3], nn.InstanceNorm2d(3))
+    case("instance_norm_affine", "instance_norm", [3, 4, 3], nn.InstanceNorm2d(3, affine=True), affine=True)
 
 
 def element_cases():
@@ -97,7 +110,12 @@ def element_cases():
     one("softplus", nn.Softplus())
     one("softplus", nn.Softplus(3.0, 4.0), "_beta", beta=3.0, threshold=4.0)
     one("hard_tanh", nn.Hardtanh())
-    one("hard_tanh", nn.Hardtanh(-0.4, 1.2), "_limits", min_val=-0.4, max_val=1.2)
+    one("hard_tanh", nn.Hardtanh(-0.4, 1.2), "_limits", min=-0.4, max=1.2)
+    one("selu", nn.SELU())
+    one("mish", nn.Mish())
+    one("threshold", nn.Threshold(0.5, -0.25), threshold=0.5, value=-0.25)
+    one("soft_shrink", nn.Softshrink(1.25), "_lambda", **{"lambda": 1.25})
+    one("hard_shrink", nn.Hardshrink(1.25), "_lambda", **{"lambda": 1.25})
     one("hard_sigmoid", nn.Hardsigmoid())
     one("hard_swish", nn.Hardswish())
     one("hard_shrink", nn.Hardshrink())
@@ -108,6 +126,7 @@ def element_cases():
     case("softmax", "softmax", [7], nn.Softmax(1), axis=1)
     case("softmax_channels", "softmax", [4, 3, 2], nn.Softmax(1), axis=1)
     case("softmax_last", "softmax", [4, 5], nn.Softmax(-1), axis=-1)
+    case("softmin", "softmin", [7], nn.Softmin(1), axis=1)
     case("log_softmax", "log_softmax", [7], nn.LogSoftmax(1), axis=1)
     case("log_softmax_channels", "log_softmax", [4, 3, 2], nn.LogSoftmax(1), axis=1)
     case("linear", "linear", [13], nn.Linear(13, 6), out_features=6)
