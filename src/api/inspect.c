@@ -80,7 +80,7 @@ static bdl_status print_plan(bdl_context *context, const bdl__inspect_params *pa
 {
     const bdl__graph *const graph = saved->model->graph;
     bdl__head head;
-    bool integer;
+    bool integer = false;
     BDL__TRY(listing_head(saved, params->loss, arena, &head, &integer));
     const bdl__plan_options options = {
         .graph = graph,

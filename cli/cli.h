@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the commands share. The command line is a thin front: it uses bdl.h only. */
+#ifndef BDL_CLI_CLI_H
+#define BDL_CLI_CLI_H
+
+#include <bdl/bdl.h>
+#include <stdio.h>
+
+enum { EXIT_FINE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_SIGINT = 130, EXIT_SIGTERM = 143 };
+
+#define MAX_FILES 4096
+
+/* A parsed command line: the verb's options, and what every verb understands. */
+typedef struct command {
+    const char *verb;
+    bdl_context *context;
+    bdl_options *options; /* NULL for verbs without any */
+    int argc;             /* arguments after the verb */
+    char **argv;
+    int32_t threads;
+    bool json, quiet, help;
+    const char *format, *out;   /* predict */
+    const char **rest;          /* arguments that are not options */
+    int64_t n_rest;
+} command;
+
+/* Prints the last error as one line on stderr; gives the exit code that belongs to the status. */
+int report_error(bdl_status status);
+/* Prints "bdl VERB: text" and how to get help; gives EXIT_USAGE. */
+int usage_error(const command *c, const char *format, ...);
+
+/* Parses options into c->options: --name value, --name=value, --switch, -- . `first` names the option that
+ * takes the first argument without a name, or NULL. Fills rest. */
+int parse_options(command *c, const char *first);
+/* Makes the context and, where the verb has options, parses them. */
+int open_command(command *c, const char *first);
+void close_command(command *c);
+
+/* Signals: Ctrl-C and SIGTERM cancel the context; a second one ends the process at once. */
+void watch_signals(bdl_context *context);
+/* The exit code of the signal that came, or 0. */
+int signal_exit_code(void);
+
+/* Prints a text that the library gave and frees it. */
+int print_text(bdl_status status, char *text);
+
+int cmd_train(command *c);
+int cmd_eval(command *c);
+int cmd_predict(command *c);
+int cmd_inspect(command *c);
+int cmd_layers(command *c);
+int cmd_schema(command *c);
+int cmd_bench(command *c);
+int cmd_doctor(command *c);
+int cmd_version(command *c);
+
+#endif

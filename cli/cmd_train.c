@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* bdl train: progress, summary, and the exit codes of signals. */
+#include <math.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+typedef struct progress {
+    const command *command;
+    bool is_terminal;
+    double last_line; /* seconds of the last progress line */
+    bdl_event end;    /* the last event, for the summary */
+    char metrics[256];
+    char reason[32];
+} progress;
+
+/* Seconds between progress lines: a terminal is redrawn, other outputs get few lines. */
+static double interval(const progress *p) { return p->is_terminal ? 0.1 : 10.0; }
+
+static void print_duration(FILE *out, double seconds)
+{
+    if (seconds < 60) {
+        fprintf(out, "%.1f s", seconds);
+    } else if (seconds < 3600) {
+        fprintf(out, "%d min %02d s", (int)seconds / 60, (int)seconds % 60);
+    } else {
+        fprintf(out, "%d h %02d min", (int)seconds / 3600, (int)seconds % 3600 / 60);
+    }
+}
+
+static void format_metrics(const bdl_event *e, char *text, size_t size)
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (int32_t i = 0; i < e->n_metrics && used < size; i++) {
+        if (isnan(e->metrics[i])) {
+            continue;
+        }
+        const bool is_share = strncmp(e->metric_names[i], "top", 3) == 0;
+        const int n = snprintf(text + used, size - used, is_share ? ", %s %.2f %%" : ", %s %.4f",
+                               e->metric_names[i], is_share ? 100 * e->metrics[i] : e->metrics[i]);
+        used += n > 0 ? (size_t)n : 0;
+    }
+}
+
+static void print_json(const bdl_event *e, const char *kind)
+{
+    printf("{\"event\":\"%s\",\"epoch\":%lld,\"iteration\":%lld,\"loss\":", kind, (long long)e->epoch,
+           (long long)e->iteration);
+    printf(isfinite(e->loss) ? "%.9g" : "null", e->loss);
+    printf(",\"rate\":%.9g,\"samples_per_second\":%.6g,\"seconds\":%.3f", e->rate,
+           e->samples_per_second, e->seconds);
+    for (int32_t i = 0; i < e->n_metrics; i++) {
+        if (isfinite(e->metrics[i])) {
+            printf(",\"val_%s\":%.9g", e->metric_names[i], e->metrics[i]);
+        }
+    }
+    if (e->reason) {
+        printf(",\"reason\":\"%s\"", e->reason);
+    }
+    if (e->kind != BDL_EVENT_END) {
+        printf("}\n");
+    }
+    fflush(stdout);
+}
+
+/* Time to the end of the epoch, by the speed so far. */
+static double seconds_left(const bdl_event *e)
+{
+    const double a_step = e->iteration > 0 && e->step > 0 ? e->seconds / (double)e->iteration : 0;
+    return a_step * (double)(e->steps - e->step);
+}
+
+static void print_step(progress *p, const bdl_event *e)
+{
+    if (e->seconds - p->last_line < interval(p)) {
+        return;
+    }
+    p->last_line = e->seconds;
+    if (p->command->json) {
+        print_json(e, "step");
+        return;
+    }
+    fprintf(stderr, "%sepoch %lld  %3.0f %%  loss %.4f  %.0f images/s  ", p->is_terminal ? "\r" : "",
+            (long long)e->epoch + 1, 100.0 * (double)e->step / (double)e->steps, e->loss,
+            e->samples_per_second);
+    print_duration(stderr, seconds_left(e));
+    fprintf(stderr, p->is_terminal ? " left in the epoch\033[K" : " left in the epoch\n");
+}
+
+static void print_epoch(progress *p, const bdl_event *e)
+{
+    format_metrics(e, p->metrics, sizeof p->metrics);
+    if (p->command->json) {
+        print_json(e, "epoch");
+        return;
+    }
+    fprintf(stderr, "%sepoch %lld  loss %.4f%s%s  %.0f images/s  ", p->is_terminal ? "\r\033[K" : "",
+            (long long)e->epoch, e->loss, p->metrics[0] ? "; validation: " : "",
+            p->metrics[0] ? p->metrics + 2 : "", e->samples_per_second);
+    print_duration(stderr, e->seconds);
+    fprintf(stderr, "\n");
+}
+
+static void on_event(void *user, const bdl_event *e)
+{
+    progress *const p = user;
+    switch ((bdl_event_kind)e->kind) {
+    case BDL_EVENT_STEP:
+        if (!p->command->quiet) {
+            print_step(p, e);
+        }
+        break;
+    case BDL_EVENT_EPOCH:
+        if (!p->command->quiet) {
+            print_epoch(p, e);
+        }
+        break;
+    case BDL_EVENT_END:
+        p->end = *e;
+        format_metrics(e, p->metrics, sizeof p->metrics);
+        snprintf(p->reason, sizeof p->reason, "%s", e->reason ? e->reason : "");
+        if (p->command->json) {
+            print_json(e, "end");
+        }
+        break;
+    case BDL_EVENT_START:
+    case BDL_EVENT_VALIDATION:
+    case BDL_EVENT_CHECKPOINT:
+        break;
+    }
+}
+
+static const char *option_value(const command *c, const char *name)
+{
+    const char *found = NULL;
+    const size_t length = strlen(name);
+    for (int i = 0; i < c->argc; i++) {
+        const char *const a = c->argv[i];
+        if (strncmp(a, "--", 2) != 0 || strncmp(a + 2, name, length) != 0) {
+            continue;
+        }
+        if (a[2 + length] == '=') {
+            found = a + 3 + length;
+        } else if (!a[2 + length] && i + 1 < c->argc) {
+            found = c->argv[i + 1];
+        }
+    }
+    return found;
+}
+
+static void print_summary(const progress *p, const bdl_trainer *trainer)
+{
+    const bdl_event *const e = &p->end;
+    const char *const saved = option_value(p->command, "save");
+    const char *const checkpoint = option_value(p->command, "checkpoint");
+    char hex[65];
+    bdl_trainer_fingerprint(trainer, hex);
+    if (p->command->json) {
+        printf(",\"fingerprint\":\"%s\"}\n", hex);
+        return;
+    }
+    if (p->command->quiet) {
+        return;
+    }
+    printf("trained %lld epoch%s, %lld iterations in ", (long long)e->epoch,
+           e->epoch == 1 ? "" : "s", (long long)e->iteration);
+    print_duration(stdout, e->seconds);
+    printf(" (%.0f images/s); loss %.4f%s%s\n", e->samples_per_second, e->loss,
+           p->metrics[0] ? "; validation: " : "", p->metrics[0] ? p->metrics + 2 : "");
+    if (saved) {
+        printf("model: %s (model.json, weights.safetensors)\n", saved);
+    }
+    if (checkpoint) {
+        printf("checkpoints: %s\n", checkpoint);
+    }
+    printf("fingerprint: %.16s\n", hex);
+}
+
+int cmd_train(command *c)
+{
+    const int code = open_command(c, "model");
+    if (code != EXIT_FINE || c->help) {
+        return code;
+    }
+    if (c->n_rest > 0) {
+        return usage_error(c, "does not understand '%s'", c->rest[0]);
+    }
+    progress p = {.command = c, .is_terminal = isatty(STDERR_FILENO) != 0};
+    bdl_trainer *trainer = NULL;
+    watch_signals(c->context);
+    bdl_status status = bdl_trainer_create(c->context, c->options, &trainer);
+    if (status == BDL_OK) {
+        status = bdl_trainer_run(trainer, on_event, &p);
+        if (status == BDL_ERR_CANCELLED && p.is_terminal && !c->quiet) {
+            fprintf(stderr, "\n");
+        }
+        if (status == BDL_OK || (status == BDL_ERR_CANCELLED && p.reason[0])) {
+            print_summary(&p, trainer);
+        }
+    }
+    bdl_trainer_free(trainer);
+    if (status == BDL_ERR_CANCELLED && signal_exit_code()) {
+        fprintf(stderr, "bdl: %s\n", bdl_last_error());
+        return signal_exit_code();
+    }
+    return status == BDL_OK ? EXIT_FINE : report_error(status);
+}

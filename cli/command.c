@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Parsing of arguments, signals, errors: what all commands share. */
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+int report_error(bdl_status status)
+{
+    fflush(stdout);
+    fprintf(stderr, "bdl: %s\n", bdl_last_error());
+    return status == BDL_OK ? EXIT_FINE : EXIT_FAILED;
+}
+
+int usage_error(const command *c, const char *format, ...)
+{
+    va_list args;
+    fprintf(stderr, "bdl %s: ", c->verb);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fprintf(stderr, " (bdl %s --help)\n", c->verb);
+    return EXIT_USAGE;
+}
+
+/* ---- signals ------------------------------------------------------------------------------------ */
+
+static bdl_context *volatile watched;
+static volatile sig_atomic_t came;
+
+static void on_signal(int number)
+{
+    if (came) {
+        _exit(128 + number);
+    }
+    came = number;
+    bdl_context_cancel(watched);
+}
+
+void watch_signals(bdl_context *context)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+    watched = context;
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+int signal_exit_code(void) { return came ? 128 + (int)came : 0; }
+
+/* ---- arguments ---------------------------------------------------------------------------------- */
+
+/* Options that every verb, or the command rather than the library, understands. Returns whether `name`
+ * is one; *value_used says whether it took the value. */
+static bool take_own(command *c, const char *name, const char *value, bool *value_used, int *error)
+{
+    *value_used = false;
+    if (strcmp(name, "help") == 0) {
+        c->help = true;
+    } else if (strcmp(name, "quiet") == 0) {
+        c->quiet = true;
+    } else if (strcmp(name, "json") == 0 && strcmp(c->verb, "inspect") != 0) {
+        c->json = true;
+    } else if (strcmp(name, "threads") == 0 || strcmp(name, "format") == 0 ||
+               strcmp(name, "out") == 0) {
+        if (strcmp(name, "threads") != 0 && strcmp(c->verb, "predict") != 0) {
+            return false;
+        }
+        if (!value) {
+            *error = usage_error(c, "--%s needs a value", name);
+            return true;
+        }
+        *value_used = true;
+        if (strcmp(name, "format") == 0) {
+            c->format = value;
+        } else if (strcmp(name, "out") == 0) {
+            c->out = value;
+        } else {
+            char *end;
+            const long n = strtol(value, &end, 10);
+            c->threads = (int32_t)n;
+            if (*end || n < 1 || n > 1024) {
+                *error = usage_error(c, "--threads needs a number from 1 to 1024, got '%s'", value);
+            }
+        }
+    } else {
+        return false;
+    }
+    return true;
+}
+
+/* One "--name", "--name=value" or "--name value"; gives how many arguments it took, or -1. */
+static int parse_one(command *c, int i, int *error)
+{
+    char name[64];
+    const char *const text = c->argv[i] + 2;
+    const char *const equals = strchr(text, '=');
+    const size_t length = equals ? (size_t)(equals - text) : strlen(text);
+    if (length == 0 || length >= sizeof name) {
+        *error = usage_error(c, "unknown option '%s'", c->argv[i]);
+        return -1;
+    }
+    memcpy(name, text, length);
+    name[length] = '\0';
+    const char *value = equals ? equals + 1 : i + 1 < c->argc ? c->argv[i + 1] : NULL;
+    bool value_used;
+    if (take_own(c, name, value, &value_used, error)) {
+        return *error ? -1 : 1 + (value_used && !equals);
+    }
+    if (!c->options) {
+        *error = usage_error(c, "unknown option '--%s'", name);
+        return -1;
+    }
+    const bool is_switch = bdl_options_is_switch(c->options, name);
+    if (is_switch) {
+        value = equals ? equals + 1 : "true";
+    }
+    const bdl_status status = bdl_options_set(c->options, name, value ? value : "");
+    if (status != BDL_OK) {
+        *error = usage_error(c, "%s", bdl_last_error());
+        return -1;
+    }
+    if (!value) {
+        *error = usage_error(c, "--%s needs a value", name);
+        return -1;
+    }
+    return 1 + (!equals && !is_switch);
+}
+
+int parse_options(command *c, const char *first)
+{
+    c->rest = calloc((size_t)c->argc + 1, sizeof *c->rest);
+    if (!c->rest) {
+        fprintf(stderr, "bdl: out of memory\n");
+        return EXIT_FAILED;
+    }
+    bool only_rest = false;
+    for (int i = 0; i < c->argc;) {
+        int error = 0;
+        const char *const argument = c->argv[i];
+        if (!only_rest && strcmp(argument, "--") == 0) {
+            only_rest = true;
+            i++;
+        } else if (!only_rest && strcmp(argument, "-h") == 0) {
+            c->help = true;
+            i++;
+        } else if (!only_rest && argument[0] == '-' && argument[1] == '-') {
+            const int n = parse_one(c, i, &error);
+            if (n < 0) {
+                return error;
+            }
+            i += n;
+        } else if (!only_rest && argument[0] == '-' && argument[1]) {
+            return usage_error(c, "unknown option '%s'; options have two hyphens", argument);
+        } else {
+            c->rest[c->n_rest++] = argument;
+            i++;
+        }
+    }
+    if (first && c->n_rest > 0) {
+        if (bdl_options_set(c->options, first, c->rest[0]) != BDL_OK) {
+            return report_error(BDL_ERR_OUT_OF_MEMORY);
+        }
+        for (int64_t i = 1; i < c->n_rest; i++) {
+            c->rest[i - 1] = c->rest[i];
+        }
+        c->n_rest--;
+    } else if (first && !c->help) {
+        return usage_error(c, "needs a model");
+    }
+    return EXIT_FINE;
+}
+
+/* The number of threads must be known before there is a context to parse options with. */
+static int find_threads(command *c)
+{
+    for (int i = 0; i < c->argc; i++) {
+        if (strncmp(c->argv[i], "--threads", 9) != 0) {
+            continue;
+        }
+        const char *const value = c->argv[i][9] == '=' ? c->argv[i] + 10
+                                  : i + 1 < c->argc    ? c->argv[i + 1]
+                                                       : "";
+        const long n = strtol(value, NULL, 10);
+        if (n >= 1 && n <= 1024) {
+            c->threads = (int32_t)n;
+        }
+    }
+    return EXIT_FINE;
+}
+
+int open_command(command *c, const char *first)
+{
+    find_threads(c);
+    const bdl_context_options options = {
+        .struct_size = sizeof options, .n_threads = c->threads, .log_level = 2};
+    bdl_status status = bdl_context_create(&options, &c->context);
+    if (status != BDL_OK) {
+        return report_error(status);
+    }
+    if (first) {
+        status = bdl_options_create(c->context, c->verb, &c->options);
+        if (status != BDL_OK) {
+            return report_error(status);
+        }
+    }
+    const int code = parse_options(c, first);
+    if (code == EXIT_FINE && c->help && first) {
+        char *text = NULL;
+        status = bdl_options_help(c->options, &text);
+        printf("usage: bdl %s MODEL [--option VALUE ...]\n\n", c->verb);
+        return print_text(status, text);
+    }
+    return code;
+}
+
+void close_command(command *c)
+{
+    bdl_options_free(c->options);
+    bdl_context_free(c->context);
+    free(c->rest);
+}
+
+int print_text(bdl_status status, char *text)
+{
+    if (status != BDL_OK) {
+        return report_error(status);
+    }
+    fputs(text, stdout);
+    bdl_text_free(text);
+    if (fflush(stdout) != 0) {
+        fprintf(stderr, "bdl: cannot write to standard output\n");
+        return EXIT_FAILED;
+    }
+    return EXIT_FINE;
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* bdl: the command. Finds the verb and runs it. */
+#include <string.h>
+
+#include "cli.h"
+
+typedef struct verb {
+    const char *name;
+    const char *arguments;
+    const char *summary;
+    int (*run)(command *c);
+} verb;
+
+static const verb verbs[] = {
+    {"train", "MODEL --data DATA [--val DATA] [options]", "train a model", cmd_train},
+    {"eval", "DIR --data DATA", "measure a saved model on data", cmd_eval},
+    {"predict", "DIR FILES... | DIR --data DATA", "predict images or rows", cmd_predict},
+    {"inspect", "MODEL|DIR [--plan]", "show layers, shapes, weights and how they are run",
+     cmd_inspect},
+    {"layers", "[NAME]", "list all layers, or describe one", cmd_layers},
+    {"schema", "--json", "everything that has parameters, for machines", cmd_schema},
+    {"bench", "[CASE...]", "measure speed on this machine", cmd_bench},
+    {"doctor", "", "what this machine offers and what bdl uses", cmd_doctor},
+    {"version", "", "print the version", cmd_version},
+};
+#define N_VERBS ((int)(sizeof verbs / sizeof verbs[0]))
+
+static void print_usage(FILE *out)
+{
+    fprintf(out, "bdl %s: deep learning on CPUs\n\nusage: bdl VERB [arguments]\n\n", bdl_version());
+    for (int i = 0; i < N_VERBS; i++) {
+        fprintf(out, "  %-9s %-44s %s\n", verbs[i].name, verbs[i].arguments, verbs[i].summary);
+    }
+    fprintf(out, "\nTry: bdl train lenet --data digits --epochs 2 --save model\n"
+                 "     bdl VERB --help\n");
+}
+
+/* Number of edits between two short words, for a hint after a misspelt verb. */
+static int distance(const char *a, const char *b)
+{
+    int row[32];
+    const int n = (int)strlen(b);
+    if (n > 30 || strlen(a) > 30) {
+        return 99;
+    }
+    for (int j = 0; j <= n; j++) {
+        row[j] = j;
+    }
+    for (int i = 1; a[i - 1]; i++) {
+        int diagonal = row[0];
+        row[0] = i;
+        for (int j = 1; j <= n; j++) {
+            const int above = row[j];
+            int best = diagonal + (a[i - 1] != b[j - 1]);
+            best = above + 1 < best ? above + 1 : best;
+            best = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
+            diagonal = above;
+            row[j] = best;
+        }
+    }
+    return row[n];
+}
+
+static int unknown_verb(const char *name)
+{
+    int nearest = 0;
+    for (int i = 1; i < N_VERBS; i++) {
+        if (distance(name, verbs[i].name) < distance(name, verbs[nearest].name)) {
+            nearest = i;
+        }
+    }
+    if (distance(name, verbs[nearest].name) <= 2) {
+        fprintf(stderr, "bdl: unknown verb '%s'; did you mean '%s'?\n", name, verbs[nearest].name);
+    } else {
+        fprintf(stderr, "bdl: unknown verb '%s'; 'bdl --help' lists them\n", name);
+    }
+    return EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_usage(stderr);
+        return EXIT_USAGE;
+    }
+    const char *const name = argv[1];
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+        print_usage(stdout);
+        return EXIT_FINE;
+    }
+    for (int i = 0; i < N_VERBS; i++) {
+        if (strcmp(name, verbs[i].name) == 0 ||
+            (strcmp(name, "--version") == 0 && strcmp(verbs[i].name, "version") == 0)) {
+            command c = {.verb = verbs[i].name, .argc = argc - 2, .argv = argv + 2};
+            const int code = verbs[i].run(&c);
+            close_command(&c);
+            return code;
+        }
+    }
+    return unknown_verb(name);
+}

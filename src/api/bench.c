@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* bdl bench: the speed of training and prediction on this machine, as one line of JSON a case. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "api/api.h"
+
+#define MAX_WINDOWS 4096
+#define WARM_UP_SECONDS 0.5
+#define WINDOW_SECONDS 0.1 /* a rate is measured over at least so long */
+
+/* Rates of windows of time. */
+typedef struct rates {
+    double value[MAX_WINDOWS];
+    int64_t n;
+} rates;
+
+static int by_value(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double percentile(const rates *r, double share)
+{
+    return r->value[(int64_t)(share * (double)(r->n - 1) + 0.5)];
+}
+
+static double peak_rss_mib(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (double)usage.ru_maxrss / 1024;
+}
+
+/* ---- training ----------------------------------------------------------------------------------- */
+
+typedef struct training {
+    rates *rates;
+    double seconds;
+    double window_start;
+    int64_t window_iteration, batch;
+    _Atomic int stop;
+} training;
+
+static void on_event(void *arg, const bdl__event *e)
+{
+    training *const t = arg;
+    const double now = e->seconds;
+    if (e->kind != BDL__EVENT_STEP || now < WARM_UP_SECONDS) {
+        t->window_start = now;
+        t->window_iteration = e->iteration;
+        return;
+    }
+    if (now - t->window_start >= WINDOW_SECONDS && t->rates->n < MAX_WINDOWS) {
+        t->rates->value[t->rates->n++] =
+            (double)(t->batch * (e->iteration - t->window_iteration)) / (now - t->window_start);
+        t->window_start = now;
+        t->window_iteration = e->iteration;
+    }
+    if (now >= t->seconds + WARM_UP_SECONDS && t->rates->n > 0) {
+        t->stop = 1;
+    }
+}
+
+static bdl_status bench_train(bdl_context *context, const char *model, const char *data,
+                              const char *optim, int64_t batch, double seconds, rates *measured)
+{
+    training t = {.rates = measured, .seconds = seconds, .batch = batch};
+    bdl__session session = bdl__context_session(context);
+    bdl__arena arena;
+    bdl__train_params params;
+    bdl__trainer *trainer = NULL;
+    session.cancel = &t.stop;
+    bdl__arena_init(&arena, &context->allocator);
+    bdl_status status;
+    BDL__TRY_DONE(status, bdl__params_default(&bdl__train_schema, &arena, &params));
+    params.model = model;
+    params.data = data;
+    params.optim = optim;
+    params.batch = batch;
+    params.epochs = INT32_MAX;
+    BDL__TRY_DONE(status, bdl__trainer_create(&session, &params, &trainer));
+    status = bdl__trainer_run(trainer, on_event, &t);
+    status = status == BDL_ERR_CANCELLED && !context->cancel ? BDL_OK : status;
+done:
+    bdl__trainer_free(trainer);
+    bdl__arena_free(&arena);
+    return status;
+}
+
+static bdl_status lenet_train(bdl_context *context, double seconds, rates *measured)
+{
+    return bench_train(context, "lenet", "synthetic(n=4096, shape=[1,28,28], classes=10)",
+                       "sgd(lr=0.001, momentum=0.9)", 128, seconds, measured);
+}
+
+static bdl_status lenet_train_512(bdl_context *context, double seconds, rates *measured)
+{
+    return bench_train(context, "lenet", "synthetic(n=4096, shape=[1,28,28], classes=10)",
+                       "sgd(lr=0.001, momentum=0.9)", 512, seconds, measured);
+}
+
+static bdl_status vgg_cifar_train(bdl_context *context, double seconds, rates *measured)
+{
+    return bench_train(context, "vgg_cifar", "synthetic(n=512, shape=[3,32,32], classes=10)",
+                       "sgd(lr=0.0001, momentum=0.9, weight_decay=0.0005)", 128, 3 * seconds,
+                       measured);
+}
+
+/* ---- prediction --------------------------------------------------------------------------------- */
+
+#define FORWARD_BATCH 1024
+
+static bdl_status bench_forward(bdl_context *context, const char *name, double seconds,
+                                rates *measured)
+{
+    bdl_model *model = NULL;
+    int64_t n_src, n_dst;
+    void *src = NULL, *dst = NULL;
+    size_t src_size = 0, dst_size = 0;
+    bdl_status status;
+    BDL__TRY_DONE(status, bdl_model_open(context, name, 1, &model));
+    BDL__TRY_DONE(status, bdl_model_sizes(model, &n_src, &n_dst));
+    src_size = (size_t)(n_src * FORWARD_BATCH) * sizeof(float);
+    dst_size = (size_t)(n_dst * FORWARD_BATCH) * sizeof(float);
+    BDL__TRY_DONE(status, bdl__alloc(&context->allocator, src_size, &src));
+    BDL__TRY_DONE(status, bdl__alloc(&context->allocator, dst_size, &dst));
+    for (int64_t i = 0; i < n_src * FORWARD_BATCH; i++) {
+        ((float *)src)[i] = (float)(i % 251) / 251;
+    }
+    const double start = bdl__now();
+    while (bdl__now() - start < seconds + WARM_UP_SECONDS && measured->n < MAX_WINDOWS) {
+        const double before = bdl__now();
+        int64_t n = 0;
+        while (bdl__now() - before < WINDOW_SECONDS) {
+            BDL__TRY_DONE(status, bdl_model_forward(model, src, FORWARD_BATCH, dst));
+            n += FORWARD_BATCH;
+        }
+        if (before - start >= WARM_UP_SECONDS) {
+            measured->value[measured->n++] = (double)n / (bdl__now() - before);
+        }
+        BDL__CHECK(!context->cancel, BDL_ERR_CANCELLED, "cancelled");
+    }
+done:
+    bdl__free(&context->allocator, src, src_size);
+    bdl__free(&context->allocator, dst, dst_size);
+    bdl_model_free(model);
+    return status;
+}
+
+static bdl_status lenet_forward(bdl_context *context, double seconds, rates *measured)
+{
+    return bench_forward(context, "lenet", seconds, measured);
+}
+
+/* ---- cases -------------------------------------------------------------------------------------- */
+
+typedef struct bench_case {
+    const char *name;
+    const char *summary;
+    bdl_status (*run)(bdl_context *context, double seconds, rates *measured);
+} bench_case;
+
+static const bench_case cases[] = {
+    {"lenet_train", "training of LeNet, batch 128, images made up", lenet_train},
+    {"lenet_train_512", "training of LeNet, batch 512", lenet_train_512},
+    {"vgg_cifar_train", "training of VGG for CIFAR-10, batch 128", vgg_cifar_train},
+    {"lenet_forward", "LeNet forward, 1,024 images a call", lenet_forward},
+};
+
+bdl_status bdl_bench_list(bdl_context *context, char **text)
+{
+    bdl__text out;
+    bdl__text_init(&out, &context->allocator);
+    for (int64_t i = 0; i < BDL__COUNT_OF(cases); i++) {
+        bdl__text_append(&out, "  %-18s %s\n", cases[i].name, cases[i].summary);
+    }
+    return bdl__text_give(&out, text);
+}
+
+static bdl_status find_case(const char *name, const bench_case **found)
+{
+    const char *names[BDL__COUNT_OF(cases)];
+    for (int64_t i = 0; i < BDL__COUNT_OF(cases); i++) {
+        names[i] = cases[i].name;
+        if (strcmp(names[i], name) == 0) {
+            *found = &cases[i];
+            return BDL_OK;
+        }
+    }
+    const char *const nearest = bdl__nearest_name(name, names, BDL__COUNT_OF(cases));
+    BDL__FAIL(BDL_ERR_NOT_FOUND, "there is no bench '%s'%s%s%s", name,
+              nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
+}
+
+bdl_status bdl_bench(bdl_context *context, const char *name, double seconds, char **json)
+{
+    const bench_case *found = NULL;
+    void *memory = NULL;
+    bdl__text out;
+    bdl__json_writer w;
+    BDL__TRY(find_case(name, &found));
+    BDL__TRY(bdl__alloc(&context->allocator, sizeof(rates), &memory));
+    rates *const measured = memory;
+    bdl_status status = found->run(context, seconds, measured);
+    if (status == BDL_OK && measured->n == 0) {
+        status = bdl__fail(BDL_ERR_INTERNAL, "%s: nothing was measured", name);
+    }
+    if (status != BDL_OK) {
+        bdl__free(&context->allocator, memory, sizeof(rates));
+        return status;
+    }
+    qsort(measured->value, (size_t)measured->n, sizeof *measured->value, by_value);
+    bdl__text_init(&out, &context->allocator);
+    bdl__json_writer_init(&w, &out, 0);
+    bdl__json_open(&w, '{');
+    bdl__json_write_key(&w, "case");
+    bdl__json_write_string(&w, name);
+    bdl__json_write_key(&w, "unit");
+    bdl__json_write_string(&w, "images/s");
+    bdl__json_write_key(&w, "median");
+    bdl__json_write_f64(&w, percentile(measured, 0.5));
+    bdl__json_write_key(&w, "p10");
+    bdl__json_write_f64(&w, percentile(measured, 0.1));
+    bdl__json_write_key(&w, "p90");
+    bdl__json_write_f64(&w, percentile(measured, 0.9));
+    bdl__json_write_key(&w, "peak_rss_mib");
+    bdl__json_write_f64(&w, peak_rss_mib());
+    bdl__json_close(&w, '}');
+    bdl__text_append(&out, "\n");
+    bdl__free(&context->allocator, memory, sizeof(rates));
+    return bdl__text_give(&out, json);
+}
