@@ -130,7 +130,7 @@ static bdl_status check_shape(const bdl__slice_plan *plan, int64_t row, const bd
     const char *name = bdl__dataset_name_of(plan->dataset, row);
     BDL__FAIL(BDL_ERR_SHAPE,
               "data '%s': sample %lld%s%s is %s where the first one is %s; make sizes equal with "
-              "the transforms resize(height, width), or resize(shorter) and crop(size)",
+              "the transforms resize([height, width]), or resize(shorter) and crop(size)",
               plan->dataset->text, (long long)row, name != NULL ? " " : "",
               name != NULL ? name : "", bdl__shape_text(shape, got, sizeof got),
               bdl__shape_text(&plan->shape, expected, sizeof expected));
