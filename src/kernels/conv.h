@@ -93,4 +93,33 @@ static inline size_t bdl__conv_features_scratch(const bdl__conv_dims *d, size_t 
 #define BDL__CONV_FEATURES_KERNELS(X) X(conv_wgrad_features, (const bdl__conv_wgrad_call *call))
 BDL__KERNEL_FAMILY(conv_features, BDL__CONV_FEATURES_KERNELS)
 
+/* ---- Winograd, tiles of m x m outputs, m = 4 or 2 ------------------------------------------------ */
+
+/* Bytes of transformed inputs and products that a block of tiles should not exceed by far. */
+#define BDL__WINOGRAD_BLOCK_SIZE (2400 * 1024)
+
+/* Tiles of a block, for n_c channels and n_o outputs. */
+static inline int64_t bdl__conv_winograd_block(int64_t n_c, int64_t n_o, int m, size_t real_size)
+{
+    const int64_t size = (int64_t)(m + 2) * (m + 2) * (n_c + n_o) * (int64_t)real_size;
+    return BDL__MIN(BDL__MAX(BDL__WINOGRAD_BLOCK_SIZE / size / 4, 2), 16) * 4;
+}
+
+/* Bytes of scratch of the forward and backward-data kernels. */
+static inline size_t bdl__conv_winograd_scratch(int64_t n_c, int64_t n_o, int m, size_t real_size)
+{
+    const int64_t block = bdl__conv_winograd_block(n_c, n_o, m, real_size);
+    return (size_t)((m + 2) * (m + 2) * ((n_c + n_o) * block + 2)) * real_size;
+}
+
+/* Packed weights are (m + 2) * (m + 2) for each channel and output; units as for direct kernels. */
+#define BDL__CONV_WINOGRAD_KERNELS(X)                                                              \
+    X(conv_winograd_pack, (const bdl__conv_dims *dims, int m, bool backward,                       \
+                           const scalar *weights, scalar *packed, int64_t begin, int64_t end))     \
+    X(conv_winograd4_forward, (const bdl__conv_call *call))                                        \
+    X(conv_winograd4_backward, (const bdl__conv_call *call))                                       \
+    X(conv_winograd2_forward, (const bdl__conv_call *call))                                        \
+    X(conv_winograd2_backward, (const bdl__conv_call *call))
+BDL__KERNEL_FAMILY(conv_winograd, BDL__CONV_WINOGRAD_KERNELS)
+
 #endif

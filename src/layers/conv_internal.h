@@ -8,6 +8,8 @@
 
 typedef enum bdl__conv_impl {
     BDL__CONV_DIRECT,
+    BDL__CONV_WINOGRAD4, /* tiles of 4x4 outputs */
+    BDL__CONV_WINOGRAD2,
     BDL__CONV_LANE_SUMS, /* weight gradients only, as the next */
     BDL__CONV_FEATURE_LANES
 } bdl__conv_impl;

@@ -12,20 +12,36 @@
 /* Bytes of gradients that are computed before they are handed on. */
 #define TILE_SIZE (256 * 1024)
 
+/* The side of a Winograd tile of outputs, 0 for other kernels. */
+static int tile_side(bdl__conv_impl impl)
+{
+    return impl == BDL__CONV_WINOGRAD4 ? 4 : impl == BDL__CONV_WINOGRAD2 ? 2 : 0;
+}
+
+static void pack(const bdl__step *step, bool backward, const void *weights, void *packed,
+                 int64_t begin, int64_t end)
+{
+    const bdl__conv_state *s = step->state;
+    const int m = tile_side(backward ? s->backward_data : s->forward);
+    if (m > 0) {
+        bdl__conv_winograd_kernels(step->target)
+            ->conv_winograd_pack(&s->dims, m, backward, weights, packed, begin, end);
+    } else {
+        bdl__conv_direct_kernels(step->target)
+            ->conv_direct_pack(&s->dims, backward, weights, packed, begin, end);
+    }
+}
+
 static void pack_forward(const bdl__step *step, const void *const *weights, void *packed,
                          int64_t begin, int64_t end)
 {
-    const bdl__conv_state *s = step->state;
-    bdl__conv_direct_kernels(step->target)
-        ->conv_direct_pack(&s->dims, false, weights[0], packed, begin, end);
+    pack(step, false, weights[0], packed, begin, end);
 }
 
 static void pack_backward(const bdl__step *step, const void *const *weights, void *packed,
                           int64_t begin, int64_t end)
 {
-    const bdl__conv_state *s = step->state;
-    bdl__conv_direct_kernels(step->target)
-        ->conv_direct_pack(&s->dims, true, weights[0], packed, begin, end);
+    pack(step, true, weights[0], packed, begin, end);
 }
 
 static int64_t weights_per_output(const bdl__conv_dims *d)
@@ -40,23 +56,40 @@ static size_t weights_scratch(const bdl__step *step, const bdl__conv_state *s)
                : bdl__conv_lane_sums_scratch(&s->dims, step->real_size);
 }
 
+/* Bytes of packed weights and of scratch for one direction. */
+static size_t packed_size(const bdl__step *step, const bdl__conv_state *s, bdl__conv_impl impl)
+{
+    const int m = tile_side(impl);
+    const size_t size = (size_t)(s->dims.oc * weights_per_output(&s->dims)) * step->scalar_size;
+    return m > 0 ? size / 9 * (size_t)((m + 2) * (m + 2)) : size;
+}
+
+static size_t scratch_size(const bdl__step *step, const bdl__conv_state *s, bool backward)
+{
+    const bdl__conv_dims *d = &s->dims;
+    const int m = tile_side(backward ? s->backward_data : s->forward);
+    return m > 0 ? bdl__conv_winograd_scratch(backward ? d->oc : d->ic, backward ? d->ic : d->oc, m,
+                                              step->real_size)
+                 : bdl__conv_direct_scratch(d, backward, step->real_size);
+}
+
 /* Books packed weights and scratch for the three kernels. */
 static bdl_status book(bdl__planner *planner, bdl__step *step, bdl__conv_state *s)
 {
-    const bdl__conv_dims *d = &s->dims;
-    const size_t weights_size = (size_t)(d->oc * weights_per_output(d)) * step->scalar_size;
-    s->forward_units = bdl__conv_direct_units(d, false);
-    s->backward_units = bdl__conv_direct_units(d, true);
-    BDL__TRY(bdl__plan_packed(planner, step, 0, weights_size, s->forward_units, pack_forward));
-    size_t scratch = bdl__conv_direct_scratch(d, false, step->real_size);
+    size_t scratch = scratch_size(step, s, false);
+    s->forward_units = bdl__conv_direct_units(&s->dims, false);
+    s->backward_units = bdl__conv_direct_units(&s->dims, true);
+    BDL__TRY(bdl__plan_packed(planner, step, 0, packed_size(step, s, s->forward), s->forward_units,
+                              pack_forward));
     if (step->needs_diff_src[0] && s->propagates) {
-        const size_t size = bdl__conv_direct_scratch(d, true, step->real_size);
-        BDL__TRY(bdl__plan_packed(planner, step, 1, weights_size, s->backward_units, pack_backward));
+        const size_t size = scratch_size(step, s, true);
+        BDL__TRY(bdl__plan_packed(planner, step, 1, packed_size(step, s, s->backward_data),
+                                  s->backward_units, pack_backward));
         scratch = BDL__MAX(scratch, size);
     }
     if (step->needs_diff_weights) {
-        const int64_t row_size = weights_per_output(d) * (int64_t)step->scalar_size;
-        s->tile = BDL__MIN(BDL__MAX(TILE_SIZE / row_size / 16, 1) * 16, d->oc);
+        const int64_t row_size = weights_per_output(&s->dims) * (int64_t)step->scalar_size;
+        s->tile = BDL__MIN(BDL__MAX(TILE_SIZE / row_size / 64, 1) * 64, s->dims.oc);
         s->values_offset = bdl__align_up(weights_scratch(step, s), BDL__ALIGNMENT);
         const size_t size =
             s->values_offset + (step->takes_many ? (size_t)(s->tile * row_size) : 0);
@@ -78,7 +111,8 @@ bdl_status bdl__conv_plan(bdl__planner *planner, bdl__step *step, const bdl__con
     step->impl = bdl__conv_impl_name(s->forward);
     step->impl_backward_data = bdl__conv_impl_name(s->backward_data);
     step->impl_backward_weights = bdl__conv_impl_name(s->backward_weights);
-    step->takes_many = dims->oc * weights_per_output(dims) * 4 > MANY_WEIGHTS_SIZE;
+    step->takes_many =
+        packed_size(step, s, s->forward) / step->scalar_size * 4 > MANY_WEIGHTS_SIZE;
     step->splits = true;
     return book(planner, step, s);
 }
@@ -94,7 +128,16 @@ void bdl__conv_forward(const bdl__step *step, bdl__cx *cx)
                            .bias = step->n_weights > 1 ? cx->weights[1] : NULL,
                            .scratch = cx->scratch};
     bdl__cx_split(cx, s->forward_units, &call.begin, &call.end);
-    bdl__conv_direct_kernels(step->target)->conv_direct_forward(&call);
+    switch (tile_side(s->forward)) {
+    case 4:
+        bdl__conv_winograd_kernels(step->target)->conv_winograd4_forward(&call);
+        break;
+    case 2:
+        bdl__conv_winograd_kernels(step->target)->conv_winograd2_forward(&call);
+        break;
+    default:
+        bdl__conv_direct_kernels(step->target)->conv_direct_forward(&call);
+    }
 }
 
 /* No gradient was wanted, but whoever reads it must find zeros. */
@@ -120,7 +163,16 @@ static void backward_data(const bdl__step *step, bdl__cx *cx)
                            .add = cx->diff_src_mode[0] == BDL__ADD,
                            .scratch = cx->scratch};
     bdl__cx_split(cx, s->backward_units, &call.begin, &call.end);
-    bdl__conv_direct_kernels(step->target)->conv_direct_backward(&call);
+    switch (tile_side(s->backward_data)) {
+    case 4:
+        bdl__conv_winograd_kernels(step->target)->conv_winograd4_backward(&call);
+        break;
+    case 2:
+        bdl__conv_winograd_kernels(step->target)->conv_winograd2_backward(&call);
+        break;
+    default:
+        bdl__conv_direct_kernels(step->target)->conv_direct_backward(&call);
+    }
 }
 
 static void weights_kernel(const bdl__step *step, const bdl__conv_wgrad_call *call)
