@@ -141,7 +141,10 @@ static bdl_status bench_forward(bdl_context *context, const char *name, double s
         if (before - start >= WARM_UP_SECONDS) {
             measured->value[measured->n++] = (double)n / (bdl__now() - before);
         }
-        BDL__CHECK(!context->cancel, BDL_ERR_CANCELLED, "cancelled");
+        status = context->cancel ? bdl__fail(BDL_ERR_CANCELLED, "cancelled") : BDL_OK;
+        if (status != BDL_OK) {
+            goto done;
+        }
     }
 done:
     bdl__free(&context->allocator, src, src_size);
