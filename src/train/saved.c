@@ -134,15 +134,20 @@ static bdl_status write_json(const bdl__saved *saved, const char *path, const ch
     return status;
 }
 
-static bdl_status write_weights(const bdl__saved *saved, const char *path, bdl__arena *arena)
+static bdl_status list_tensors(const bdl__model *model, bdl__arena *arena,
+                               bdl__st_tensor **tensors, int64_t *n)
 {
-    const bdl__model *const model = saved->model;
     const bdl__vector vectors[] = {{.prefix = "", .data = model->weights},
                                    {.prefix = "", .data = model->buffers, .is_buffers = true}};
+    return bdl__vectors_list(model, vectors, BDL__COUNT_OF(vectors), arena, tensors, n);
+}
+
+static bdl_status write_weights(const bdl__model *model, const char *path, bdl__arena *arena)
+{
     static const bdl__st_pair metadata = {.key = "format", .value = FORMAT_NAME};
     bdl__st_tensor *tensors = NULL;
     int64_t n = 0;
-    BDL__TRY(bdl__vectors_list(model, vectors, BDL__COUNT_OF(vectors), arena, &tensors, &n));
+    BDL__TRY(list_tensors(model, arena, &tensors, &n));
     return bdl__safetensors_write(model->allocator, path, tensors, n, &metadata, 1);
 }
 
@@ -171,7 +176,7 @@ static bdl_status write_all(const bdl__saved *saved, const char *directory, bdl_
     BDL__TRY(bdl__path_join(arena, directory, WEIGHTS_NAME, &weights_path));
     BDL__TRY(bdl__path_join(arena, directory, "model.json", &json_path));
     BDL__TRY(bdl__make_directories(directory));
-    BDL__TRY(write_weights(saved, new_path, arena));
+    BDL__TRY(write_weights(saved->model, new_path, arena));
     BDL__TRY(hash_file(new_path, sha256));
     BDL__TRY(pending_path(arena, directory, sha256, &pending));
     BDL__TRY(bdl__file_rename(new_path, pending));
@@ -347,18 +352,17 @@ static bdl_status locate_weights(const char *directory, const char *sha256, bdl_
 
 static bdl_status read_weights(const char *path, bdl__saved *saved)
 {
-    bdl__model *const model = saved->model;
-    const bdl__vector vectors[] = {{.prefix = "", .data = model->weights},
-                                   {.prefix = "", .data = model->buffers, .is_buffers = true}};
-    const int64_t n = BDL__COUNT_OF(vectors);
     bdl__safetensors *file = NULL;
+    bdl__st_tensor *tensors = NULL;
+    int64_t n = 0;
+    BDL__TRY(list_tensors(saved->model, &saved->arena, &tensors, &n));
     BDL__TRY(bdl__safetensors_open(saved->allocator, path, &file));
-    bdl_status status = bdl__vectors_check(model, vectors, n, file, path, saved->allocator);
+    const bdl_status status = bdl__vectors_check(file, tensors, n, path, &saved->arena);
     if (status == BDL_OK) {
-        status = bdl__vectors_read(model, vectors, n, file, saved->allocator);
+        bdl__vectors_copy(file, tensors, n);
+        saved->model->weights_version++;
     }
     bdl__safetensors_free(file);
-    model->weights_version++;
     return status;
 }
 

@@ -160,15 +160,20 @@ typedef struct bdl__checkpoint_io {
     bdl__target target;
 } bdl__checkpoint_io;
 
-/* Writes DIR/step-<iteration>.bdlckpt, then removes all but the newest `keep`. `path` in the arena. */
+/* Writes DIR/step-<iteration>.bdlckpt, then removes all but the newest `keep`. `path` in the arena.
+ * BDL_ERR_STATE if DIR holds one of a later iteration, which must be another run's. */
 bdl_status bdl__checkpoint_write(const bdl__checkpoint_io *io, const bdl__position *position,
                                  const char *directory, int64_t keep, bdl__arena *arena,
                                  const char **path);
-/* Reads the newest good checkpoint in DIR; damaged ones are named in warnings. BDL_ERR_NOT_FOUND if there
- * is none. Settings that differ are refused in mid-epoch, and logged at an epoch's end. */
+/* Reads the newest good checkpoint in DIR; damaged ones are named in warnings and renamed to
+ * "<name>.damaged". BDL_ERR_NOT_FOUND if there is none at all, BDL_ERR_FORMAT if all are damaged. Settings
+ * that differ are refused in mid-epoch, and logged at an epoch's end. */
 bdl_status bdl__checkpoint_read(const bdl__checkpoint_io *io, const bdl__log *log,
                                 const char *directory, bdl__position *position, bdl__arena *arena,
                                 const char **path);
+
+/* Fails with BDL_ERR_STATE if DIR holds checkpoints: a new run must not mix with an older one. */
+bdl_status bdl__checkpoint_check_new(const bdl_allocator *allocator, const char *directory);
 
 /* ---- TensorBoard event files (summary.c) -------------------------------------------------------- */
 

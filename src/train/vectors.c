@@ -51,7 +51,7 @@ bdl_status bdl__vectors_list(const bdl__model *model, const bdl__vector *vectors
     return BDL_OK;
 }
 
-/* ---- checking ----------------------------------------------------------------------------------- */
+/* ---- a file's tensors ----------------------------------------------------------------------------------- */
 
 static bdl_status fail_missing(const bdl__safetensors *file, const bdl__st_tensor *want,
                                const char *where, bdl__arena *arena)
@@ -104,55 +104,24 @@ static bdl_status fail_extra(const bdl__safetensors *file, const bdl__st_tensor 
     BDL__FAIL(BDL_ERR_INTERNAL, "%s: the model has two tensors of one name", where);
 }
 
-static bdl_status check(const bdl__safetensors *file, const bdl__st_tensor *want, int64_t n_want,
-                        const char *where, bdl__arena *arena)
+bdl_status bdl__vectors_check(const bdl__safetensors *file, const bdl__st_tensor *tensors,
+                              int64_t n_tensors, const char *where, bdl__arena *arena)
 {
-    for (int64_t i = 0; i < n_want; i++) {
-        BDL__TRY(check_tensor(file, &want[i], where, arena));
+    for (int64_t i = 0; i < n_tensors; i++) {
+        BDL__TRY(check_tensor(file, &tensors[i], where, arena));
     }
-    return bdl__safetensors_count(file) == n_want ? BDL_OK
-                                                  : fail_extra(file, want, n_want, where);
+    return bdl__safetensors_count(file) == n_tensors
+               ? BDL_OK
+               : fail_extra(file, tensors, n_tensors, where);
 }
 
-bdl_status bdl__vectors_check(const bdl__model *model, const bdl__vector *vectors,
-                              int64_t n_vectors, const bdl__safetensors *file, const char *where,
-                              const bdl_allocator *allocator)
+void bdl__vectors_copy(const bdl__safetensors *file, const bdl__st_tensor *tensors,
+                       int64_t n_tensors)
 {
-    bdl__arena arena;
-    bdl__st_tensor *want = NULL;
-    int64_t n_want = 0;
-    bdl__arena_init(&arena, allocator);
-    bdl_status status = bdl__vectors_list(model, vectors, n_vectors, &arena, &want, &n_want);
-    if (status == BDL_OK) {
-        status = check(file, want, n_want, where, &arena);
+    for (int64_t i = 0; i < n_tensors; i++) {
+        const bdl__st_tensor *const from = bdl__safetensors_find(file, tensors[i].name);
+        memcpy((void *)(uintptr_t)tensors[i].data, from->data, tensors[i].size);
     }
-    bdl__arena_free(&arena);
-    return status;
-}
-
-/* ---- copying ------------------------------------------------------------------------------------ */
-
-static void copy_all(const bdl__st_tensor *want, int64_t n_want, const bdl__safetensors *file)
-{
-    for (int64_t i = 0; i < n_want; i++) {
-        const bdl__st_tensor *const got = bdl__safetensors_find(file, want[i].name);
-        memcpy((void *)(uintptr_t)want[i].data, got->data, want[i].size);
-    }
-}
-
-bdl_status bdl__vectors_read(const bdl__model *model, const bdl__vector *vectors, int64_t n_vectors,
-                             const bdl__safetensors *file, const bdl_allocator *allocator)
-{
-    bdl__arena arena;
-    bdl__st_tensor *want = NULL;
-    int64_t n_want = 0;
-    bdl__arena_init(&arena, allocator);
-    const bdl_status status = bdl__vectors_list(model, vectors, n_vectors, &arena, &want, &n_want);
-    if (status == BDL_OK) {
-        copy_all(want, n_want, file);
-    }
-    bdl__arena_free(&arena);
-    return status;
 }
 
 bdl_status bdl__check_members(const bdl__json *object, const char *const *known, int64_t n_known,

@@ -20,15 +20,14 @@ typedef struct bdl__vector {
 bdl_status bdl__vectors_list(const bdl__model *model, const bdl__vector *vectors, int64_t n_vectors,
                              bdl__arena *arena, bdl__st_tensor **tensors, int64_t *n_tensors);
 
-/* Whether the file has exactly the vectors' tensors, with their shapes and dtype; else an error with
- * what was expected and what was found, and the nearest name for a missing one. */
-bdl_status bdl__vectors_check(const bdl__model *model, const bdl__vector *vectors,
-                              int64_t n_vectors, const bdl__safetensors *file, const char *where,
-                              const bdl_allocator *allocator);
+/* Whether the file has exactly these tensors, with their shapes and dtypes; else an error with what was
+ * expected and what was found, and the nearest name for a missing one. */
+bdl_status bdl__vectors_check(const bdl__safetensors *file, const bdl__st_tensor *tensors,
+                              int64_t n_tensors, const char *where, bdl__arena *arena);
 
-/* Copies the tensors of a checked file into the vectors. */
-bdl_status bdl__vectors_read(const bdl__model *model, const bdl__vector *vectors, int64_t n_vectors,
-                             const bdl__safetensors *file, const bdl_allocator *allocator);
+/* Copies a checked file's tensors to where the list's data are. Cannot fail. */
+void bdl__vectors_copy(const bdl__safetensors *file, const bdl__st_tensor *tensors,
+                       int64_t n_tensors);
 
 /* Fails on a member of the object that is not among the known names, and offers the nearest. */
 bdl_status bdl__check_members(const bdl__json *object, const char *const *known, int64_t n_known,
