@@ -48,7 +48,7 @@ void bdl__chain_free(bdl__chain *chain)
 
 int64_t bdl__chain_size(const bdl__chain *chain)
 {
-    return chain->n;
+    return chain != NULL ? chain->n : 0;
 }
 
 /* Room for one more step of the transform of this name, params still zero. */
@@ -150,7 +150,7 @@ bdl_status bdl__chain_from_json(const bdl_allocator *allocator, const bdl__json 
 void bdl__chain_to_json(const bdl__chain *chain, bdl__json_writer *writer)
 {
     bdl__json_open(writer, '[');
-    for (int64_t i = 0; i < chain->n; i++) {
+    for (int64_t i = 0; i < bdl__chain_size(chain); i++) {
         const bdl__transform_step *step = &chain->steps[i];
         bdl__json_open(writer, '{');
         bdl__json_write_key(writer, "type");
@@ -164,7 +164,7 @@ void bdl__chain_to_json(const bdl__chain *chain, bdl__json_writer *writer)
 
 void bdl__chain_to_text(const bdl__chain *chain, bdl__text *out)
 {
-    for (int64_t i = 0; i < chain->n; i++) {
+    for (int64_t i = 0; i < bdl__chain_size(chain); i++) {
         const bdl__transform_step *step = &chain->steps[i];
         bdl__text_append(out, "%s%s(", i == 0 ? "" : ", ", step->transform->name);
         bdl__params_to_text(&step->transform->schema, step->params, out);
@@ -194,7 +194,7 @@ bdl_status bdl__chain_infer(const bdl__chain *chain, const bdl__shape *shape, bd
                             bdl__shape *result)
 {
     bdl__shape at = *shape;
-    for (int64_t i = 0; i < chain->n; i++) {
+    for (int64_t i = 0; i < bdl__chain_size(chain); i++) {
         BDL__TRY(infer_step(&chain->steps[i], &at, &element));
     }
     *result = at;
@@ -262,7 +262,7 @@ bdl_status bdl__chain_apply(const bdl__chain *chain, const bdl__sample *src,
                             bdl__chain_scratch *scratch, bdl__rng *rng, const bdl__sample **result)
 {
     const bdl__sample *at;
-    BDL__TRY(bdl__chain_run(chain, 0, chain->n, src, scratch, rng, &at));
+    BDL__TRY(bdl__chain_run(chain, 0, bdl__chain_size(chain), src, scratch, rng, &at));
     if (at->element == BDL__ELEMENT_U8) {
         bdl__sample *dst = other(scratch, at);
         BDL__TRY(make_room(at, &at->shape, BDL__ELEMENT_F32, dst));
@@ -297,8 +297,8 @@ static bdl_status make_tables(const bdl__chain *chain, bdl__chain_plan *plan)
         ((uint8_t *)bytes.buffer.data)[i] = (uint8_t)i;
     }
     const bdl__sample *result;
-    BDL__TRY_DONE(status,
-                  bdl__chain_run(chain, plan->n_prefix, chain->n, &bytes, &scratch, NULL, &result));
+    BDL__TRY_DONE(status, bdl__chain_run(chain, plan->n_prefix, bdl__chain_size(chain), &bytes,
+                                         &scratch, NULL, &result));
     void *tables = NULL;
     BDL__TRY_DONE(status, bdl__alloc(plan->allocator,
                                      (size_t)plan->n_channels * 256 * sizeof(float), &tables));
@@ -320,7 +320,7 @@ bdl_status bdl__chain_plan_create(const bdl_allocator *allocator, const bdl__cha
     bdl__chain_plan made = {.shape = *shape, .element = element, .allocator = allocator};
     bdl__shape at = *shape;
     bdl__element at_element = element;
-    for (int64_t i = 0; i < chain->n; i++) {
+    for (int64_t i = 0; i < bdl__chain_size(chain); i++) {
         const unsigned flags = chain->steps[i].transform->flags;
         made.is_random = made.is_random || (flags & BDL__TRANSFORM_RANDOM) != 0;
         BDL__TRY(infer_step(&chain->steps[i], &at, &at_element));
@@ -334,7 +334,7 @@ bdl_status bdl__chain_plan_create(const bdl_allocator *allocator, const bdl__cha
         made.n_channels = bdl__channels_of(&made.shape);
         BDL__TRY(make_tables(chain, &made));
     } else { /* floats all the way */
-        made.n_prefix = chain->n;
+        made.n_prefix = bdl__chain_size(chain);
         made.shape = at;
     }
     *plan = made;

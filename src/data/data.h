@@ -194,7 +194,7 @@ bdl_status bdl__transform_find(const char *name, const bdl__transform **transfor
 /* A chain of transforms; after the last one values are floats, bytes being taken as 0 .. 255. */
 typedef struct bdl__chain bdl__chain;
 
-/* "" or NULL is the empty chain. */
+/* "" or NULL is the empty chain, and so is a chain that is NULL. */
 bdl_status bdl__chain_from_text(const bdl_allocator *allocator, const char *text,
                                 bdl__chain **chain);
 /* An array of objects {"type": "crop", "params": {...}}; `where` is for error texts. */
