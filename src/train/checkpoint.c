@@ -27,8 +27,7 @@ static int64_t parse_name(const char *name, const char **rest)
         return -1;
     }
     const size_t n = strspn(name + n_prefix, "0123456789");
-    if (n < 10 || n >= sizeof digits ||
-        strncmp(name + n_prefix + n, NAME_SUFFIX, n_suffix) != 0) {
+    if (n < 10 || n >= sizeof digits || strncmp(name + n_prefix + n, NAME_SUFFIX, n_suffix) != 0) {
         return -1;
     }
     memcpy(digits, name + n_prefix, n);
@@ -154,10 +153,11 @@ bdl_status bdl__checkpoint_check_new(const bdl_allocator *allocator, const char 
     bdl__arena_init(&arena, allocator);
     bdl_status status = list_checkpoints(&arena, directory, &list);
     if (status == BDL_OK && list.n > 0) {
-        status = bdl__fail(BDL_ERR_STATE,
-                           "'%s' holds checkpoints of an earlier run, the newest is %s: resume from "
-                           "it, or use another directory",
-                           directory, list.entries[list.n - 1].name);
+        status =
+            bdl__fail(BDL_ERR_STATE,
+                      "'%s' holds checkpoints of an earlier run, the newest is %s: resume from "
+                      "it, or use another directory",
+                      directory, list.entries[list.n - 1].name);
     }
     bdl__arena_free(&arena);
     return status;
@@ -198,8 +198,9 @@ bdl_status bdl__checkpoint_read(const bdl__checkpoint_io *io, const bdl__log *lo
         }
         set_aside(log, candidate, arena);
     }
-    BDL__FAIL(BDL_ERR_FORMAT,
-              "all %lld checkpoints in '%s' were damaged and are set aside as *.damaged: resume once "
-              "more to start from the beginning",
-              (long long)list.n, directory);
+    BDL__FAIL(
+        BDL_ERR_FORMAT,
+        "all %lld checkpoints in '%s' were damaged and are set aside as *.damaged: resume once "
+        "more to start from the beginning",
+        (long long)list.n, directory);
 }

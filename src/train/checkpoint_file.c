@@ -132,8 +132,8 @@ static bdl_status write_file(const bdl__checkpoint_io *io, const bdl__position *
     const char *document;
     char hex[65];
     bdl__sha256 hash;
-    BDL__CHECK(isfinite(position->epoch_loss) && isfinite(position->epoch_divisor),
-               BDL_ERR_NUMERIC, "the epoch's loss is not a finite number");
+    BDL__CHECK(isfinite(position->epoch_loss) && isfinite(position->epoch_divisor), BDL_ERR_NUMERIC,
+               "the epoch's loss is not a finite number");
     BDL__TRY(list_tensors(io, arena, &tensors, &n));
     BDL__TRY(make_document(io, position, arena, &document));
     bdl__sha256_init(&hash);
@@ -278,11 +278,11 @@ static bdl_status check_optim(const reading *r, const bdl__json *root)
 static bdl_status report_change(const reading *r, const char *name, const char *was,
                                 const char *now)
 {
-    BDL__CHECK(r->position.step == 0, BDL_ERR_STATE,
-               "%s stands in the middle of an epoch (epoch %lld, step %lld), where %s must stay: it "
-               "was %.200s and is now %.200s",
-               r->path, (long long)r->position.epoch + 1, (long long)r->position.step, name, was,
-               now);
+    BDL__CHECK(
+        r->position.step == 0, BDL_ERR_STATE,
+        "%s stands in the middle of an epoch (epoch %lld, step %lld), where %s must stay: it "
+        "was %.200s and is now %.200s",
+        r->path, (long long)r->position.epoch + 1, (long long)r->position.step, name, was, now);
     if (r->log) {
         BDL__LOG(r->log, BDL__LOG_INFO, "%s: %s was %.200s and is now %.200s", r->path, name, was,
                  now);

@@ -134,8 +134,8 @@ static bdl_status write_json(const bdl__saved *saved, const char *path, const ch
     return status;
 }
 
-static bdl_status list_tensors(const bdl__model *model, bdl__arena *arena,
-                               bdl__st_tensor **tensors, int64_t *n)
+static bdl_status list_tensors(const bdl__model *model, bdl__arena *arena, bdl__st_tensor **tensors,
+                               int64_t *n)
 {
     const bdl__vector vectors[] = {{.prefix = "", .data = model->weights},
                                    {.prefix = "", .data = model->buffers, .is_buffers = true}};
@@ -161,8 +161,7 @@ static void remove_left_overs(bdl__arena *arena, const char *directory)
         return;
     }
     for (int64_t i = 0; i < n; i++) {
-        if (is_left_over(names[i]) &&
-            bdl__path_join(arena, directory, names[i], &path) == BDL_OK) {
+        if (is_left_over(names[i]) && bdl__path_join(arena, directory, names[i], &path) == BDL_OK) {
             (void)unlink(path);
         }
     }
@@ -199,9 +198,9 @@ bdl_status bdl__saved_write(const bdl__saved *saved, const char *directory)
 
 static bdl_status check_format(const bdl__json *root, const char *where)
 {
-    static const char *const known[] = {"format",        "format_version", "bdl_version",
-                                        "graph",         "dtype",          "preprocessing",
-                                        "classes",       "loss",           "weights"};
+    static const char *const known[] = {"format",  "format_version", "bdl_version",
+                                        "graph",   "dtype",          "preprocessing",
+                                        "classes", "loss",           "weights"};
     const char *format;
     int64_t version = 0;
     BDL__TRY(bdl__json_need_string(root, "format", where, &format));
@@ -498,10 +497,11 @@ static bdl_status fail_unknown(const char *text, bdl__arena *arena)
     const char *names[MOST_ZOO];
     BDL__CHECK(!bdl__is_directory(text), BDL_ERR_NOT_FOUND,
                "'%.500s' is not a saved model: it has no model.json", text);
-    BDL__CHECK(!bdl__file_exists(text), BDL_ERR_INVALID_ARGUMENT,
-               "'%.500s' is no model: expected the directory of a saved model, a .json file, or the "
-               "name of a ready-made model",
-               text);
+    BDL__CHECK(
+        !bdl__file_exists(text), BDL_ERR_INVALID_ARGUMENT,
+        "'%.500s' is no model: expected the directory of a saved model, a .json file, or the "
+        "name of a ready-made model",
+        text);
     BDL__CHECK(!strchr(text, '/'), BDL_ERR_NOT_FOUND, "there is no file or directory '%.500s'",
                text);
     BDL__TRY(bdl__split_call(arena, text, &name, &args));
@@ -531,8 +531,7 @@ static bdl_status open_text(const char *text, uint64_t seed, bdl_dtype dtype, bd
     if (ends_with(text, ".json")) {
         return open_json(text, seed, dtype, saved);
     }
-    return is_in_zoo(text) ? open_zoo(text, seed, dtype, saved)
-                           : fail_unknown(text, &saved->arena);
+    return is_in_zoo(text) ? open_zoo(text, seed, dtype, saved) : fail_unknown(text, &saved->arena);
 }
 
 bdl_status bdl__saved_open(const bdl_allocator *allocator, const char *text, uint64_t seed,

@@ -65,8 +65,8 @@ static bdl_status fail_missing(const bdl__safetensors *file, const bdl__st_tenso
     }
     char shape[BDL__SHAPE_TEXT_SIZE];
     const char *const nearest = bdl__nearest_name(want->name, names, n);
-    BDL__FAIL(BDL_ERR_SHAPE, "%s: expected a tensor '%s' of %s, found none%s%s%s", where, want->name,
-              bdl__shape_text(&want->shape, shape, sizeof shape),
+    BDL__FAIL(BDL_ERR_SHAPE, "%s: expected a tensor '%s' of %s, found none%s%s%s", where,
+              want->name, bdl__shape_text(&want->shape, shape, sizeof shape),
               nearest ? "; the nearest name is '" : "", nearest ? nearest : "", nearest ? "'" : "");
 }
 
@@ -110,9 +110,8 @@ bdl_status bdl__vectors_check(const bdl__safetensors *file, const bdl__st_tensor
     for (int64_t i = 0; i < n_tensors; i++) {
         BDL__TRY(check_tensor(file, &tensors[i], where, arena));
     }
-    return bdl__safetensors_count(file) == n_tensors
-               ? BDL_OK
-               : fail_extra(file, tensors, n_tensors, where);
+    return bdl__safetensors_count(file) == n_tensors ? BDL_OK
+                                                     : fail_extra(file, tensors, n_tensors, where);
 }
 
 void bdl__vectors_copy(const bdl__safetensors *file, const bdl__st_tensor *tensors,
