@@ -95,20 +95,18 @@ BDL__KERNEL_FAMILY(conv_features, BDL__CONV_FEATURES_KERNELS)
 
 /* ---- Winograd, tiles of m x m outputs, m = 4 or 2 ------------------------------------------------ */
 
-/* Bytes of transformed inputs and products that a block of tiles should not exceed by far. */
-#define BDL__WINOGRAD_BLOCK_SIZE (2400 * 1024)
-
-/* Tiles of a block, for n_c channels and n_o outputs. */
-static inline int64_t bdl__conv_winograd_block(int64_t n_c, int64_t n_o, int m, size_t real_size)
+/* Tiles of a block, for n_c channels and n_o outputs. Few tiles stay in a level-2 cache; but each block
+ * reads all weights, so where these come from farther away, more tiles pay. */
+static inline int64_t bdl__conv_winograd_block(int64_t n_c, int64_t n_o, int m)
 {
-    const int64_t size = (int64_t)(m + 2) * (m + 2) * (n_c + n_o) * (int64_t)real_size;
-    return BDL__MIN(BDL__MAX(BDL__WINOGRAD_BLOCK_SIZE / size / 4, 2), 16) * 4;
+    const int64_t n = (int64_t)(m + 2) * (m + 2) * n_c * n_o; /* weights */
+    return n <= 5 << 18 ? 4 : n <= 5 << 19 ? 16 : 8;
 }
 
 /* Bytes of scratch of the forward and backward-data kernels. */
 static inline size_t bdl__conv_winograd_scratch(int64_t n_c, int64_t n_o, int m, size_t real_size)
 {
-    const int64_t block = bdl__conv_winograd_block(n_c, n_o, m, real_size);
+    const int64_t block = bdl__conv_winograd_block(n_c, n_o, m);
     return (size_t)((m + 2) * (m + 2) * ((n_c + n_o) * block + 2)) * real_size;
 }
 

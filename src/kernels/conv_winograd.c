@@ -15,9 +15,6 @@ BDL__KERNEL_DECLARE(BDL__CONV_WINOGRAD_KERNELS)
 /* Channels of a product that are added before the next: their tile of columns stays in a level-1
  * cache while all outputs pass. A constant, because it is part of the order of the sum. */
 #define CHANNELS 128
-/* Bytes of weights that stay in a level-2 cache while all columns pass. */
-#define WEIGHTS_SIZE (256 * 1024)
-
 /* The convolution from src to dst, whichever direction it is. */
 struct job {
     const bdl__conv_call *call;
@@ -87,26 +84,24 @@ R_INLINE void transform_inputs(const struct job *job, const int m, int64_t colum
     }
 }
 
-/* Products of all elements for a block of columns: one matrix product each. */
+/* Products of all elements for a block of columns: one matrix product each, by blocks of channels. The
+ * weights of a block of channels are read through once, then once more for each group of columns. */
 static void multiply(const struct job *job, int n_elements, int64_t n_columns)
 {
-    const int64_t size = job->n_c * BDL__TILE_M * (int64_t)sizeof(scalar);
-    const int64_t step = BDL__MAX(WEIGHTS_SIZE / size, 1);
+    tile_set set = {.n_outputs = job->n_o, .begin = job->call->begin, .end = job->call->end};
+    tile_loop loop = {.n_y = 1, .n_x = 1, .src_col = 1, .w_c = 1, .dst_m = job->block, .dst_col = 1};
     for (int e = 0; e < n_elements; e++) {
-        tile_set set = {.n_outputs = job->n_o, .length = job->n_c};
-        set.packed = (const scalar *)job->call->packed + e * job->n_o * job->n_c;
         real *to = job->products + e * job->products_step - job->first_o * job->block;
-        for (set.begin = job->call->begin; set.begin < job->call->end; set.begin = set.end) {
-            set.end = BDL__MIN(set.begin + step, job->call->end);
+        for (int64_t c = 0; c < job->n_c; c += CHANNELS) {
+            loop.n_c = BDL__MIN(job->n_c - c, CHANNELS);
+            loop.add = c > 0;
+            set.length = loop.n_c;
+            set.packed = (const scalar *)job->call->packed + (e * job->n_c + c) * job->n_o;
             for (int64_t i = 0; i < n_columns; i += TILE_N) {
                 const int n = (int)BDL__MIN(n_columns - i, TILE_N);
-                const real *from = job->inputs + e * job->inputs_step + i * job->n_c;
-                for (int64_t c = 0; c < job->n_c; c += CHANNELS) {
-                    const tile_loop loop = {.n_c = BDL__MIN(job->n_c - c, CHANNELS), .n_y = 1,
-                                            .n_x = 1, .src_c = n, .src_col = 1, .w_c = 1,
-                                            .dst_m = job->block, .dst_col = 1, .add = c > 0};
-                    K(tile_outputs)(&set, &loop, n, c, from + c * n, to + i);
-                }
+                loop.src_c = n;
+                K(tile_outputs)(&set, &loop, n, 0,
+                                job->inputs + e * job->inputs_step + i * job->n_c + c * n, to + i);
             }
         }
     }
@@ -167,7 +162,7 @@ R_INLINE void run(struct job *job, const int m)
     job->n_x = (job->out_w + m - 1) / m;
     job->n_tiles = (job->out_h + m - 1) / m * job->n_x;
     job->n_mine = outputs_of(job->n_o, call->begin, call->end, &job->first_o);
-    job->block = bdl__conv_winograd_block(job->n_c, job->n_o, m, sizeof(real));
+    job->block = bdl__conv_winograd_block(job->n_c, job->n_o, m);
     job->inputs_step = job->n_c * job->block | 1;
     job->products_step = job->n_mine * job->block | 1;
     job->inputs = call->scratch;
@@ -235,7 +230,7 @@ R_INLINE void load_kernels(const scalar *from, int64_t step_c, int64_t n, bool t
     memcpy(taps, lanes, sizeof lanes);
 }
 
-/* weights (oc, ic, 3, 3) -> packed [element][tile][channel][m], m outputs of the direction */
+/* weights (oc, ic, 3, 3) -> packed [element][block of channels][tile][channel][m] */
 R_INLINE void pack(const int m, const bdl__conv_dims *d, bool backward, const scalar *weights,
                    scalar *packed, int64_t begin, int64_t end)
 {
@@ -249,6 +244,8 @@ R_INLINE void pack(const int m, const bdl__conv_dims *d, bool backward, const sc
         const int rows = bdl__tile_at(n_o, t, &first);
         for (int64_t c = 0; c < n_c; c += R_LANES) {
             const int64_t n = BDL__MIN(n_c - c, R_LANES);
+            const int64_t block = c / CHANNELS * CHANNELS;
+            const int64_t length = BDL__MIN(n_c - block, CHANNELS);
             scalar lanes[BDL__TILE_M][WINOGRAD_SIDE(4) * WINOGRAD_SIDE(4)][R_LANES];
             for (int k = 0; k < rows; k++) {
                 real taps[9];
@@ -258,7 +255,7 @@ R_INLINE void pack(const int m, const bdl__conv_dims *d, bool backward, const sc
                 memcpy(lanes[k], tile, (size_t)(side * side) * sizeof(real));
             }
             for (int e = 0; e < side * side; e++) {
-                scalar *to = packed + (e * n_o + first) * n_c + c * rows;
+                scalar *to = packed + (e * n_c + block) * n_o + first * length + (c - block) * rows;
                 for (int64_t l = 0; l < n; l++) {
                     for (int k = 0; k < rows; k++) {
                         *to++ = lanes[k][e][l];
