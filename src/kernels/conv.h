@@ -120,4 +120,52 @@ static inline size_t bdl__conv_winograd_scratch(int64_t n_c, int64_t n_o, int m,
     X(conv_winograd2_backward, (const bdl__conv_call *call))
 BDL__KERNEL_FAMILY(conv_winograd, BDL__CONV_WINOGRAD_KERNELS)
 
+/* Transformed inputs of a block of tiles are limited to this many numbers of one sample; channels whose
+ * sums are kept at once where a block holds all tiles. */
+#define BDL__WINOGRAD_INPUTS (72 * 1024)
+#define BDL__WINOGRAD_CHANNELS 48
+
+/* Steps from an element to the next: of inputs in reals, of features and sums in scalars. Odd numbers of
+ * cache lines, so that elements do not meet in the same places of a cache. */
+typedef struct bdl__winograd_wgrad_sizes {
+    int64_t tiles; /* of a block */
+    bool is_whole; /* a block holds all tiles of a part */
+    int64_t inputs_step, features_step, sums_step;
+} bdl__winograd_wgrad_sizes;
+
+static inline bdl__winograd_wgrad_sizes bdl__winograd_wgrad_sizes_of(const bdl__conv_dims *d, int m,
+                                                                     int64_t lanes)
+{
+    const int64_t n_tiles = ((d->oh + m - 1) / m) * ((d->ow + m - 1) / m);
+    const int64_t fit = BDL__WINOGRAD_INPUTS / ((m + 2) * (m + 2) * d->ic);
+    const int64_t n_blocks = (n_tiles + BDL__MAX(fit, 4) - 1) / BDL__MAX(fit, 4);
+    bdl__winograd_wgrad_sizes sizes = {.tiles = (n_tiles + n_blocks - 1) / n_blocks,
+                                       .is_whole = n_blocks == 1};
+    const int64_t kept = sizes.is_whole ? BDL__MIN(d->ic, BDL__WINOGRAD_CHANNELS) : d->ic;
+    sizes.inputs_step = (d->ic * sizes.tiles) | 1;
+    sizes.features_step = sizes.tiles * lanes * BDL__CONV_FEATURES + 16;
+    sizes.sums_step = kept * BDL__CONV_FEATURES + 16;
+    return sizes;
+}
+
+/* Bytes of scratch for calls of up to n_outputs outputs. */
+static inline size_t bdl__winograd_wgrad_scratch(const bdl__conv_dims *d, int m, int64_t n_outputs,
+                                                 size_t real_size, size_t scalar_size)
+{
+    const bdl__winograd_wgrad_sizes sizes =
+        bdl__winograd_wgrad_sizes_of(d, m, (int64_t)(real_size / scalar_size));
+    const int64_t n_blocks =
+        sizes.is_whole ? 1 : (n_outputs + BDL__CONV_FEATURES - 1) / BDL__CONV_FEATURES;
+    const int64_t n_elements = (m + 2) * (m + 2);
+    return (size_t)(n_elements * sizes.inputs_step) * real_size +
+           (size_t)(n_elements * (sizes.features_step + n_blocks * sizes.sums_step) +
+                    BDL__WINOGRAD_CHANNELS * 9 * BDL__CONV_FEATURES) *
+               scalar_size;
+}
+
+#define BDL__WINOGRAD_WGRAD_KERNELS(X)                                                             \
+    X(conv_winograd4_wgrad, (const bdl__conv_wgrad_call *call))                                    \
+    X(conv_winograd2_wgrad, (const bdl__conv_wgrad_call *call))
+BDL__KERNEL_FAMILY(winograd_wgrad, BDL__WINOGRAD_WGRAD_KERNELS)
+
 #endif

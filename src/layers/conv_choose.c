@@ -45,12 +45,13 @@ static int64_t winograd_cost(int64_t n_c, int64_t n_o, int64_t out_h, int64_t ou
     return n_tiles * each;
 }
 
-/* The cheapest of `direct`, whose multiply-adds are counted, and Winograd; Winograd must save a fifth. */
+/* The cheapest of `direct`, whose multiply-adds are counted, and Winograd, which must save a fifth.
+ * `extra` is what Winograd costs once for a part. */
 static bdl__conv_impl cheapest(bdl__conv_impl direct, int64_t direct_cost, int64_t n_c, int64_t n_o,
-                               int64_t out_h, int64_t out_w)
+                               int64_t out_h, int64_t out_w, int64_t extra)
 {
-    const int64_t cost4 = winograd_cost(n_c, n_o, out_h, out_w, 4);
-    const int64_t cost2 = winograd_cost(n_c, n_o, out_h, out_w, 2);
+    const int64_t cost4 = winograd_cost(n_c, n_o, out_h, out_w, 4) + extra;
+    const int64_t cost2 = winograd_cost(n_c, n_o, out_h, out_w, 2) + extra / 2;
     if (BDL__MIN(cost4, cost2) > direct_cost / 5 * 4) {
         return direct;
     }
@@ -84,7 +85,10 @@ void bdl__conv_choose(const bdl__step *step, bdl__conv_state *state)
     if (suits_winograd(step, d)) {
         const int64_t cost =
             useful(d->ih, d->oh, 3, d->ph) * useful(d->iw, d->ow, 3, d->pw) * d->ic * d->oc;
-        state->forward = cheapest(BDL__CONV_DIRECT, cost, d->ic, d->oc, d->oh, d->ow);
-        state->backward_data = cheapest(BDL__CONV_DIRECT, cost, d->oc, d->ic, d->ih, d->iw);
+        state->forward = cheapest(BDL__CONV_DIRECT, cost, d->ic, d->oc, d->oh, d->ow, 0);
+        state->backward_data = cheapest(BDL__CONV_DIRECT, cost, d->oc, d->ic, d->ih, d->iw, 0);
+        /* The last transform takes the time of 25 multiply-adds a kernel. */
+        state->backward_weights = cheapest(state->backward_weights, cost, d->ic, d->oc, d->oh,
+                                           d->ow, 25 * d->ic * d->oc);
     }
 }

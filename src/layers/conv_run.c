@@ -12,6 +12,9 @@
 /* Bytes of gradients that are computed before they are handed on. */
 #define TILE_SIZE (256 * 1024)
 
+/* Outputs of a tile where inputs are transformed again for each. */
+#define WINOGRAD_OUTPUTS 256
+
 /* The side of a Winograd tile of outputs, 0 for other kernels. */
 static int tile_side(bdl__conv_impl impl)
 {
@@ -51,6 +54,11 @@ static int64_t weights_per_output(const bdl__conv_dims *d)
 
 static size_t weights_scratch(const bdl__step *step, const bdl__conv_state *s)
 {
+    const int m = tile_side(s->backward_weights);
+    if (m > 0) {
+        return bdl__winograd_wgrad_scratch(&s->dims, m, step->takes_many ? s->tile : s->dims.oc,
+                                           step->real_size, step->scalar_size);
+    }
     return s->backward_weights == BDL__CONV_FEATURE_LANES
                ? bdl__conv_features_scratch(&s->dims, step->real_size, step->scalar_size)
                : bdl__conv_lane_sums_scratch(&s->dims, step->real_size);
@@ -89,7 +97,9 @@ static bdl_status book(bdl__planner *planner, bdl__step *step, bdl__conv_state *
     }
     if (step->needs_diff_weights) {
         const int64_t row_size = weights_per_output(&s->dims) * (int64_t)step->scalar_size;
-        s->tile = BDL__MIN(BDL__MAX(TILE_SIZE / row_size / 64, 1) * 64, s->dims.oc);
+        const bool is_winograd = tile_side(s->backward_weights) > 0;
+        s->tile = is_winograd ? WINOGRAD_OUTPUTS : BDL__MAX(TILE_SIZE / row_size / 64, 1) * 64;
+        s->tile = BDL__MIN(s->tile, s->dims.oc);
         s->values_offset = bdl__align_up(weights_scratch(step, s), BDL__ALIGNMENT);
         const size_t size =
             s->values_offset + (step->takes_many ? (size_t)(s->tile * row_size) : 0);
@@ -178,7 +188,11 @@ static void backward_data(const bdl__step *step, bdl__cx *cx)
 static void weights_kernel(const bdl__step *step, const bdl__conv_wgrad_call *call)
 {
     const bdl__conv_state *s = step->state;
-    if (s->backward_weights == BDL__CONV_FEATURE_LANES) {
+    if (s->backward_weights == BDL__CONV_WINOGRAD4) {
+        bdl__winograd_wgrad_kernels(step->target)->conv_winograd4_wgrad(call);
+    } else if (s->backward_weights == BDL__CONV_WINOGRAD2) {
+        bdl__winograd_wgrad_kernels(step->target)->conv_winograd2_wgrad(call);
+    } else if (s->backward_weights == BDL__CONV_FEATURE_LANES) {
         bdl__conv_features_kernels(step->target)->conv_wgrad_features(call);
     } else {
         bdl__conv_wgrad_kernels(step->target)->conv_wgrad_lane_sums(call);
