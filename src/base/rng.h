@@ -16,7 +16,8 @@ typedef enum bdl__rng_use {
     BDL__RNG_SHUFFLE = 3,
     BDL__RNG_TRANSFORM = 4,
     BDL__RNG_DIGITS = 5,
-    BDL__RNG_TEST = 6
+    BDL__RNG_TEST = 6,
+    BDL__RNG_TENSOR = 7
 } bdl__rng_use;
 
 typedef struct bdl__rng {
