@@ -50,10 +50,10 @@ typedef struct bdl__csv_table {
     bdl__arena arena; /* names */
     int64_t n;
     int64_t n_features;
-    float *values;   /* owned, [n][n_features] */
-    int32_t *labels; /* owned, [n], or NULL */
-    float *targets;  /* owned, [n], or NULL */
-    size_t capacity; /* rows that there is room for */
+    float *values;                                    /* owned, [n][n_features] */
+    int32_t *labels;                                  /* owned, [n], or NULL */
+    float *targets;                                   /* owned, [n], or NULL */
+    size_t capacity, label_capacity, target_capacity; /* rows that there is room for */
     int64_t n_classes;
     const char *const *class_names; /* sorted, or NULL where labels are numbers */
 } bdl__csv_table;

@@ -152,33 +152,34 @@ static bdl_status begin_table(parsing *at)
 
 /* ---- rows ---- */
 
-static bdl_status grow(const bdl_allocator *allocator, size_t old_rows, size_t new_rows,
-                       size_t row_size, void **memory)
+/* Doubles one of the table's arrays; each knows its own room, since the next one may fail. */
+static bdl_status grow(const bdl_allocator *allocator, size_t first, size_t row_size,
+                       size_t *capacity, void **memory)
 {
-    return bdl__realloc(allocator, old_rows * row_size, new_rows * row_size, memory);
+    const size_t larger = *capacity == 0 ? first : 2 * *capacity;
+    BDL__TRY(bdl__realloc(allocator, *capacity * row_size, larger * row_size, memory));
+    *capacity = larger;
+    return BDL_OK;
 }
 
 static bdl_status need_row(parsing *at)
 {
     bdl__csv_table *table = at->table;
-    if ((size_t)table->n < table->capacity) {
-        return BDL_OK;
+    const size_t n = (size_t)table->n, row_size = (size_t)table->n_features * sizeof(float);
+    const size_t first = (size_t)65536 / row_size + 1; /* 64 KiB of features, then it doubles */
+    void *values = table->values, *labels = table->labels, *targets = table->targets;
+    if (n >= table->capacity) {
+        BDL__TRY(grow(table->allocator, first, row_size, &table->capacity, &values));
+        table->values = values;
     }
-    const size_t old = table->capacity;
-    /* The first piece has room for 64 KiB of features; then it doubles. */
-    const size_t first = (size_t)65536 / ((size_t)table->n_features * sizeof(float)) + 1;
-    const size_t capacity = old == 0 ? first : 2 * old;
-    void *memory = table->values;
-    BDL__TRY(
-        grow(table->allocator, old, capacity, (size_t)table->n_features * sizeof(float), &memory));
-    table->values = memory;
-    memory = table->labels;
-    BDL__TRY(grow(table->allocator, old, capacity, sizeof(int32_t), &memory));
-    table->labels = memory;
-    memory = table->targets;
-    BDL__TRY(grow(table->allocator, old, capacity, sizeof(float), &memory));
-    table->targets = memory;
-    table->capacity = capacity;
+    if (n >= table->label_capacity) {
+        BDL__TRY(grow(table->allocator, first, sizeof(int32_t), &table->label_capacity, &labels));
+        table->labels = labels;
+    }
+    if (n >= table->target_capacity) {
+        BDL__TRY(grow(table->allocator, first, sizeof(float), &table->target_capacity, &targets));
+        table->targets = targets;
+    }
     return BDL_OK;
 }
 
@@ -354,10 +355,10 @@ void bdl__csv_free(bdl__csv_table *table)
                   table->capacity * (size_t)table->n_features * sizeof(float));
     }
     if (table->labels != NULL) {
-        bdl__free(allocator, table->labels, table->capacity * sizeof(int32_t));
+        bdl__free(allocator, table->labels, table->label_capacity * sizeof(int32_t));
     }
     if (table->targets != NULL) {
-        bdl__free(allocator, table->targets, table->capacity * sizeof(float));
+        bdl__free(allocator, table->targets, table->target_capacity * sizeof(float));
     }
     table->values = NULL;
     table->labels = NULL;
