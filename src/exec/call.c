@@ -6,11 +6,6 @@
 
 #include "exec/internal.h"
 
-void bdl__cx_split(const bdl__cx *cx, int64_t n, int64_t *begin, int64_t *end)
-{
-    bdl__split_range(n, cx->team_rank, cx->team_size, begin, end);
-}
-
 static bdl__span area_span(const bdl__exec *exec, int32_t i_area, int i_team, int64_t i_part)
 {
     if (i_area < 0) {
