@@ -289,4 +289,6 @@ BDL_API const char *bdl_version(void);
 }
 #endif
 
+#include <bdl/tensor.h>
+
 #endif

@@ -84,11 +84,12 @@ static bdl_status read_header(const DLTensor *from, bdl_tensor *header)
     for (int32_t i = 0; i < from->ndim && from->strides != NULL; i++) {
         header->stride[i] = from->strides[i];
     }
+    BDL__CHECK(from->data != NULL, BDL_ERR_INVALID_ARGUMENT,
+               "DLPack: expected a pointer to elements, got NULL");
     header->data = (char *)from->data + from->byte_offset;
-    BDL__CHECK(from->data != NULL &&
-                   (uintptr_t)header->data % bdl__dtype_size(header->dtype) == 0,
+    BDL__CHECK((uintptr_t)header->data % bdl__dtype_size(header->dtype) == 0,
                BDL_ERR_INVALID_ARGUMENT, "DLPack: expected elements aligned to %zu bytes, got %p",
-               bdl__dtype_size(header->dtype), from->data);
+               bdl__dtype_size(header->dtype), (void *)header->data);
     return BDL_OK;
 }
 

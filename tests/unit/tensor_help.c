@@ -2,6 +2,7 @@
 /* Tensors as text for tests. */
 #include "tensor_help.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,11 +80,11 @@ const char *tensor_text(const bdl_tensor *tensor)
             rest /= shape[axis];
         }
         CHECK_OK(bdl_tensor_get(tensor, index, &value));
-        if (bdl_tensor_dtype(tensor) == BDL_I64) {
+        if (bdl_tensor_dtype(tensor) >= BDL_I32) {
             CHECK_OK(bdl_tensor_get_i64(tensor, index, &whole));
             n += snprintf(text + n, sizeof text - (size_t)n, " %lld", (long long)whole);
         } else {
-            n += snprintf(text + n, sizeof text - (size_t)n, " %.9g", value);
+            n += snprintf(text + n, sizeof text - (size_t)n, isnan(value) ? " nan" : " %.9g", value);
         }
     }
     return text;
