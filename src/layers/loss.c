@@ -7,6 +7,7 @@
  * PyTorch.
  */
 #include "kernels/loss.h"
+#include "layers/labels.h"
 #include "layers/layer.h"
 
 #include <inttypes.h>
@@ -131,31 +132,12 @@ static bdl_status declare(bdl__decl *decl)
     return bdl__decl_out(decl, &out, false);
 }
 
-static bdl_status fail_shapes(const bdl__infer_in *in, const char *expected)
-{
-    char input[BDL__SHAPE_TEXT_SIZE], target[BDL__SHAPE_TEXT_SIZE];
-    return bdl__fail(BDL_ERR_SHAPE, "needs %s, got %s and %s", expected,
-                     bdl__shape_text(&in->shape[0], input, sizeof input),
-                     bdl__shape_text(&in->shape[1], target, sizeof target));
-}
-
-/* Whether the target is the input's shape without its first axis; one label may have a rank of
- * 1. */
-static bool labels_fit(const bdl__shape *input, const bdl__shape *target)
-{
-    if (input->rank == 1) {
-        return bdl__shape_count(target) == 1 && target->rank <= 1;
-    }
-    bdl__shape expected = {.rank = input->rank - 1};
-    memcpy(expected.dim, input->dim + 1, (size_t)expected.rank * sizeof expected.dim[0]);
-    return bdl__shape_equal(&expected, target);
-}
-
 static bdl_status check_classes(const class_params *p, const bdl__infer_in *in)
 {
     BDL__TRY(bdl__need_float(in, 0));
-    if (in->shape[0].rank < 1 || (in->integer[1] && !labels_fit(&in->shape[0], &in->shape[1]))) {
-        return fail_shapes(in, "scores (classes, ...) and labels (...)");
+    if (in->shape[0].rank < 1 ||
+        (in->integer[1] && !bdl__labels_fit(&in->shape[0], &in->shape[1]))) {
+        return bdl__fail_pair(in, "scores (classes, ...) and labels (...)");
     }
     if (p->weights != NULL) {
         int64_t n = 0;
@@ -178,7 +160,7 @@ static bdl_status cross_entropy_infer(const void *params, const bdl__infer_in *i
 {
     BDL__TRY(check_classes(params, in));
     if (!in->integer[1] && !bdl__shape_equal(&in->shape[0], &in->shape[1])) {
-        return fail_shapes(in, "labels, or probabilities of the scores' shape");
+        return bdl__fail_pair(in, "labels, or probabilities of the scores' shape");
     }
     return declare(decl);
 }
@@ -198,10 +180,9 @@ static bdl_status element_infer(const void *params, const bdl__infer_in *in, bdl
 {
     const element_params *p = params;
     BDL__TRY(bdl__need_float(in, 0));
-    const bool is_one =
-        bdl__shape_count(&in->shape[0]) == 1 && bdl__shape_count(&in->shape[1]) == 1;
+    const bool is_one = bdl__both_single(in);
     if (!is_one && !bdl__shape_equal(&in->shape[0], &in->shape[1])) {
-        return fail_shapes(in, "two tensors of one shape");
+        return bdl__fail_pair(in, "two tensors of one shape");
     }
     if (p->weights != NULL) {
         int64_t n = 0;
