@@ -36,7 +36,24 @@ R_INLINE int64_t first_weight(const bdl__norm_rows *rows, int64_t row, int64_t i
 /* ---- statistics ------------------------------------------------------------------------------
  * */
 
-/* The mean of n values, which are taken relative to the first. */
+/* A row's center in two numbers, so that it is exact where it is large against the deviation: its
+ * first value, and the mean less that. */
+typedef struct row_center {
+    real origin;
+    real offset;
+} row_center;
+
+R_INLINE row_center center_of(const real *x, real offset, const bdl__norm_rows *rows)
+{
+    return (row_center){.origin = rows->is_centered ? x[0] : R(0), .offset = offset};
+}
+
+R_INLINE real deviation_of(real x, row_center center)
+{
+    return (x - center.origin) - center.offset;
+}
+
+/* The mean of n values, less the first. */
 R_INLINE real mean_of(const real *x, int64_t n)
 {
     const real origin = x[0];
@@ -55,11 +72,11 @@ R_INLINE real mean_of(const real *x, int64_t n)
         }
         total += r_to_wide(r_sum_chains(chain));
     }
-    return origin + r_from_wide(total * r_wide_of(1.0 / (double)n));
+    return r_from_wide(total * r_wide_of(1.0 / (double)n));
 }
 
-/* The mean of (x - center)^2. */
-R_INLINE real mean_square(const real *x, int64_t n, real center)
+/* The mean of the squared deviations. */
+R_INLINE real mean_square(const real *x, int64_t n, row_center center)
 {
     r_wide total = r_wide_of(0);
     for (int64_t from = 0; from < n; from += R_BLOCK) {
@@ -68,12 +85,12 @@ R_INLINE real mean_square(const real *x, int64_t n, real center)
         int64_t i = from;
         for (; i + R_CHAINS <= end; i += R_CHAINS) {
             for (int j = 0; j < R_CHAINS; j++) {
-                const real deviation = x[i + j] - center;
+                const real deviation = deviation_of(x[i + j], center);
                 chain[j] = r_fma(deviation, deviation, chain[j]);
             }
         }
         for (; i < end; i++) {
-            const real deviation = x[i] - center;
+            const real deviation = deviation_of(x[i], center);
             chain[0] = r_fma(deviation, deviation, chain[0]);
         }
         total += r_to_wide(r_sum_chains(chain));
@@ -84,12 +101,12 @@ R_INLINE real mean_square(const real *x, int64_t n, real center)
 /* ---- forward ---------------------------------------------------------------------------------
  * */
 
-R_INLINE void normalize(const real *src, real *dst, int64_t n, real mean, real inverse,
+R_INLINE void normalize(const real *src, real *dst, int64_t n, row_center center, real inverse,
                         const scalar *gamma, int64_t gamma_step, const scalar *beta,
                         int64_t beta_step)
 {
     for (int64_t i = 0; i < n; i++) {
-        const real normal = (src[i] - mean) * inverse;
+        const real normal = deviation_of(src[i], center) * inverse;
         dst[i] = r_fma(normal, R(gamma[i * gamma_step]), R(beta[i * beta_step]));
     }
 }
@@ -103,17 +120,18 @@ void K(row_norm_forward)(const real *src, real *dst, real *stats, const scalar *
     const segments cut = segments_of(rows, gamma != NULL);
     for (int64_t row = begin; row < end; row++) {
         const real *x = src + row * rows->n;
-        const real mean = rows->is_centered ? mean_of(x, rows->n) : R(0);
-        const real variance = mean_square(x, rows->n, mean);
+        const real offset = rows->is_centered ? mean_of(x, rows->n) : R(0);
+        const row_center center = center_of(x, offset, rows);
+        const real variance = mean_square(x, rows->n, center);
         const real inverse = R(1) / r_sqrt(variance + R(rows->eps));
         if (stats != NULL) {
-            stats[2 * row] = mean;
+            stats[2 * row] = offset;
             stats[2 * row + 1] = inverse;
         }
         for (int64_t s = 0; s < cut.n_segments; s++) {
             const int64_t w = first_weight(rows, row, s);
             const int64_t i = row * rows->n + s * cut.n;
-            normalize(src + i, dst + i, cut.n, mean, inverse, gamma != NULL ? gamma + w : &one,
+            normalize(src + i, dst + i, cut.n, center, inverse, gamma != NULL ? gamma + w : &one,
                       cut.step, beta != NULL ? beta + w : &zero, beta != NULL ? cut.step : 0);
         }
     }
@@ -123,8 +141,8 @@ void K(row_norm_forward)(const real *src, real *dst, real *stats, const scalar *
  * */
 
 /* Adds the sums of gamma g and of gamma g (x - mean) over n positions. */
-R_INLINE void add_sums(const real *x, const real *g, int64_t n, real mean, const scalar *gamma,
-                       int64_t step, r_wide *sum_g, r_wide *sum_gx)
+R_INLINE void add_sums(const real *x, const real *g, int64_t n, row_center center,
+                       const scalar *gamma, int64_t step, r_wide *sum_g, r_wide *sum_gx)
 {
     for (int64_t from = 0; from < n; from += R_BLOCK) {
         const int64_t end = from + r_block_size(from, n);
@@ -133,7 +151,7 @@ R_INLINE void add_sums(const real *x, const real *g, int64_t n, real mean, const
         for (int64_t i = from; i < end; i++) {
             const real weighted = g[i] * R(gamma[i * step]);
             chain_g[i & 1] += weighted;
-            chain_gx[i & 1] = r_fma(weighted, x[i] - mean, chain_gx[i & 1]);
+            chain_gx[i & 1] = r_fma(weighted, deviation_of(x[i], center), chain_gx[i & 1]);
         }
         *sum_g += r_to_wide(chain_g[0] + chain_g[1]);
         *sum_gx += r_to_wide(chain_gx[0] + chain_gx[1]);
@@ -141,12 +159,13 @@ R_INLINE void add_sums(const real *x, const real *g, int64_t n, real mean, const
 }
 
 /* diff_src = inverse gamma g + slope (x - mean) + offset */
-R_INLINE void spread(const real *x, const real *g, real *diff_src, bool adds, int64_t n, real mean,
-                     real inverse, const scalar *gamma, int64_t step, real slope, real offset)
+R_INLINE void spread(const real *x, const real *g, real *diff_src, bool adds, int64_t n,
+                     row_center center, real inverse, const scalar *gamma, int64_t step, real slope,
+                     real offset)
 {
     for (int64_t i = 0; i < n; i++) {
         const real weighted = g[i] * (inverse * R(gamma[i * step]));
-        const real value = r_fma(x[i] - mean, slope, weighted) + offset;
+        const real value = r_fma(deviation_of(x[i], center), slope, weighted) + offset;
         diff_src[i] = adds ? diff_src[i] + value : value;
     }
 }
@@ -164,13 +183,13 @@ void K(row_norm_backward)(const real *src, const real *diff_dst, real *diff_src,
     const segments cut = segments_of(rows, gamma != NULL);
     const r_wide share = r_wide_of(1.0 / (double)rows->n);
     for (int64_t row = begin; row < end; row++) {
-        const real mean = stats[2 * row];
+        const row_center center = center_of(src + row * rows->n, stats[2 * row], rows);
         const real inverse = stats[2 * row + 1];
         r_wide sum_g = r_wide_of(0);
         r_wide sum_gx = r_wide_of(0);
         for (int64_t s = 0; s < cut.n_segments; s++) {
             const int64_t i = row * rows->n + s * cut.n;
-            add_sums(src + i, diff_dst + i, cut.n, mean,
+            add_sums(src + i, diff_dst + i, cut.n, center,
                      gamma != NULL ? gamma + first_weight(rows, row, s) : &one, cut.step, &sum_g,
                      &sum_gx);
         }
@@ -179,7 +198,7 @@ void K(row_norm_backward)(const real *src, const real *diff_dst, real *diff_src,
         const real offset = -inverse * mean_g;
         for (int64_t s = 0; s < cut.n_segments; s++) {
             const int64_t i = row * rows->n + s * cut.n;
-            spread(src + i, diff_dst + i, diff_src + i, adds, cut.n, mean, inverse,
+            spread(src + i, diff_dst + i, diff_src + i, adds, cut.n, center, inverse,
                    gamma != NULL ? gamma + first_weight(rows, row, s) : &one, cut.step, slope,
                    offset);
         }
@@ -191,7 +210,7 @@ void K(row_norm_backward)(const real *src, const real *diff_dst, real *diff_src,
 
 /* Adds the sums of g and of g (x - mean) inverse over the run of positions that a weight has in a
  * row. */
-R_INLINE void add_run(const real *x, const real *g, int64_t n, real mean, real inverse,
+R_INLINE void add_run(const real *x, const real *g, int64_t n, row_center center, real inverse,
                       r_wide *sum_g, r_wide *sum_gx)
 {
     for (int64_t from = 0; from < n; from += R_BLOCK) {
@@ -200,7 +219,7 @@ R_INLINE void add_run(const real *x, const real *g, int64_t n, real mean, real i
         real block_gx = R(0);
         for (int64_t i = from; i < end; i++) {
             block_g += g[i];
-            block_gx = r_fma(g[i], (x[i] - mean) * inverse, block_gx);
+            block_gx = r_fma(g[i], deviation_of(x[i], center) * inverse, block_gx);
         }
         *sum_g += r_to_wide(block_g);
         *sum_gx += r_to_wide(block_gx);
@@ -227,8 +246,8 @@ void K(row_norm_diff_weights)(const real *src, const real *diff_dst, const real 
         r_wide sum_gx = r_wide_of(0);
         for (int64_t row = first_row; row < end_row; row++) {
             const int64_t i = row * rows->n + at;
-            add_run(src + i, diff_dst + i, rows->run, stats[2 * row], stats[2 * row + 1], &sum_g,
-                    &sum_gx);
+            const row_center center = center_of(src + row * rows->n, stats[2 * row], rows);
+            add_run(src + i, diff_dst + i, rows->run, center, stats[2 * row + 1], &sum_g, &sum_gx);
         }
         if (diff_gamma != NULL) {
             put(diff_gamma + w, r_wide_sum(sum_gx), gamma_adds);

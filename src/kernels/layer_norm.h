@@ -22,8 +22,8 @@ typedef struct bdl__norm_rows {
 
 /*
  * row_norm_forward       dst = (src - mean) / sqrt(variance + eps) * gamma + beta in rows [begin,
- *                        end); gamma and beta may be NULL. `stats` (rows,2), if not NULL, gets
- *                        (mean, inverse deviation).
+ *                        end); gamma and beta may be NULL. `stats` (rows,2), if not NULL, gets the
+ *                        mean less the row's first value, and the inverse deviation.
  * row_norm_backward      diff_src of rows [begin, end).
  * row_norm_diff_weights  of the weights [begin, end); diff_gamma or diff_beta may be NULL.
  */
