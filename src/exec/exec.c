@@ -149,27 +149,50 @@ void bdl__exec_free(bdl__exec *exec)
 
 /* ---- running ------------------------------------------------------------------------------------ */
 
-static void pack_weights(bdl__exec *exec, int worker, int n_workers)
+/* This worker's share of a step's packed areas first, first + by ... */
+static void pack_step(bdl__exec *exec, const bdl__planned_step *planned, int first, int by,
+                      int worker, int n_workers)
 {
-    for (int64_t s = 0; s < exec->plan->n_steps; s++) {
-        const bdl__planned_step *const planned = &exec->plan->steps[s];
-        const void *weights[BDL__MAX_WEIGHTS];
-        for (int w = 0; w < planned->step.n_weights; w++) {
-            weights[w] = bdl__model_param(exec->model, planned->first_param + w);
-        }
-        for (int i = 0; i < BDL__MAX_SAVED; i++) {
-            if (planned->packed[i].size == 0) {
-                continue;
-            }
-            int64_t begin, end;
-            bdl__split_range(planned->packed[i].n_units, worker, n_workers, &begin, &end);
-            if (begin < end) {
-                planned->packed[i].pack(&planned->step, weights,
-                                        (char *)exec->packed + planned->packed[i].offset, begin,
-                                        end);
-            }
+    const void *weights[BDL__MAX_WEIGHTS];
+    for (int w = 0; w < planned->step.n_weights; w++) {
+        weights[w] = bdl__model_param(exec->model, planned->first_param + w);
+    }
+    for (int i = first; i < BDL__MAX_SAVED; i += by) {
+        int64_t begin, end;
+        bdl__split_range(planned->packed[i].n_units, worker, n_workers, &begin, &end);
+        if (planned->packed[i].size > 0 && begin < end) {
+            planned->packed[i].pack(&planned->step, weights,
+                                    (char *)exec->packed + planned->packed[i].offset, begin, end);
         }
     }
+}
+
+/* All packed areas, once after each update. */
+static void pack_all(bdl__exec *exec, int worker, int n_workers)
+{
+    const bdl__plan *const plan = exec->plan;
+    if (plan->packed_size == 0 || plan->packs_by_segment ||
+        exec->packed_version == exec->model->weights_version) {
+        return;
+    }
+    for (int64_t s = 0; s < plan->n_steps; s++) {
+        pack_step(exec, &plan->steps[s], 0, 1, worker, n_workers);
+    }
+    bdl__barrier_wait(&exec->barrier, n_workers);
+}
+
+/* The areas that this segment reads. The workers have met at the end of the one before. */
+static void pack_segment(bdl__exec *exec, const bdl__segment *segment, int worker, int n_workers)
+{
+    const bdl__plan *const plan = exec->plan;
+    if (!plan->packs_by_segment) {
+        return;
+    }
+    for (int64_t o = segment->first_op; o < segment->end_op; o++) {
+        const bdl__op *const op = &plan->ops[o];
+        pack_step(exec, &plan->steps[op->i_step], op->is_backward, 2, worker, n_workers);
+    }
+    bdl__barrier_wait(&exec->barrier, n_workers);
 }
 
 static void call_timed(bdl__exec *exec, const bdl__segment *segment, int i_team, int worker,
@@ -318,6 +341,7 @@ static void run_segment(bdl__exec *exec, const bdl__segment *segment, int worker
 {
     const int n_workers = exec->plan->options.n_workers;
     const int i_team = worker / segment->team_size;
+    pack_segment(exec, segment, worker, n_workers);
     if (i_team < segment->n_teams) {
         const int rank = worker % segment->team_size;
         if (segment->is_breadth) {
@@ -340,10 +364,7 @@ static void run_worker(void *arg, int worker)
     bdl__exec *const exec = arg;
     const bdl__plan *const plan = exec->plan;
     const int n_workers = plan->options.n_workers;
-    if (plan->packed_size > 0 && exec->packed_version != exec->model->weights_version) {
-        pack_weights(exec, worker, n_workers);
-        bdl__barrier_wait(&exec->barrier, n_workers);
-    }
+    pack_all(exec, worker, n_workers);
     for (int64_t s = 0; s < plan->n_segments; s++) {
         run_segment(exec, &plan->segments[s], worker);
     }

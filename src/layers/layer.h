@@ -115,8 +115,9 @@ bdl_status bdl__plan_save(bdl__planner *planner, bdl__step *step, int i_saved, s
 bdl_status bdl__plan_scratch(bdl__planner *planner, bdl__step *step, size_t size);
 
 /* Books a packed copy of the weights: cx->packed[i_packed], `size` bytes, filled by
- * pack(step, weights, packed, begin, end) over units [0, n_units) split between all workers, once after
- * each update of the weights. */
+ * pack(step, weights, packed, begin, end) over units [0, n_units) split between all workers, after each
+ * update of the weights. Even areas are for forward, odd ones for backward: models whose copies would
+ * need much memory pack each area just before the direction that reads it. */
 typedef void (*bdl__pack_fn)(const bdl__step *step, const void *const *weights, void *packed,
                              int64_t begin, int64_t end);
 bdl_status bdl__plan_packed(bdl__planner *planner, bdl__step *step, int i_packed, size_t size,

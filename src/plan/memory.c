@@ -61,6 +61,30 @@ static size_t lowest_offset(const placed *list, int64_t n, const bdl__area *area
     return best;
 }
 
+/* Packed copies above this size (Winograd's are four times the weights) are not kept side by side. */
+#define PACKED_AT_ONCE ((size_t)64 << 20)
+
+/* Gives the packed areas that each segment reads the same bytes as those of the other segments. */
+static void share_packed(bdl__plan *plan)
+{
+    if (plan->packed_size <= PACKED_AT_ONCE) {
+        return;
+    }
+    plan->packs_by_segment = true;
+    plan->packed_size = 0;
+    for (int64_t s = 0; s < plan->n_segments; s++) {
+        size_t used = 0;
+        for (int64_t o = plan->segments[s].first_op; o < plan->segments[s].end_op; o++) {
+            bdl__planned_step *const planned = &plan->steps[plan->ops[o].i_step];
+            for (int i = plan->ops[o].is_backward; i < BDL__MAX_SAVED; i += 2) {
+                planned->packed[i].offset = used;
+                used += bdl__align_up(planned->packed[i].size, BDL__ALIGNMENT);
+            }
+        }
+        plan->packed_size = BDL__MAX(plan->packed_size, used);
+    }
+}
+
 bdl_status bdl__plan_place(bdl__plan *plan)
 {
     void *memory = NULL;
@@ -84,5 +108,6 @@ bdl_status bdl__plan_place(bdl__plan *plan)
     for (int64_t s = 0; s < plan->n_steps; s++) {
         plan->scratch_size = BDL__MAX(plan->scratch_size, plan->steps[s].scratch_size);
     }
+    share_packed(plan);
     return BDL_OK;
 }

@@ -70,7 +70,7 @@ typedef struct bdl__planned_step {
     size_t saved_size[BDL__MAX_SAVED];
     int32_t saved_area[BDL__MAX_SAVED];
     struct {
-        size_t size, offset;
+        size_t size, offset; /* even areas are read by forward, odd ones by backward */
         int64_t n_units;
         bdl__pack_fn pack;
     } packed[BDL__MAX_SAVED];
@@ -126,6 +126,7 @@ typedef struct bdl__plan {
     int32_t *input_diff_area; /* [graph->n_inputs], -1 */
     /* memory, in bytes */
     size_t part_size, team_size, scratch_size, packed_size;
+    bool packs_by_segment; /* weights are packed at the start of each segment, not once a step */
     int64_t sums_count; /* doubles of all totals */
     int64_t max_leaf_count;
 } bdl__plan;
