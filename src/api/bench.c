@@ -92,19 +92,19 @@ done:
 
 static bdl_status lenet_train(bdl_context *context, double seconds, rates *measured)
 {
-    return bench_train(context, "lenet", "synthetic(n=4096, shape=[1,28,28], classes=10)",
+    return bench_train(context, "lenet", "synthetic(count=4096, shape=[1,28,28], classes=10)",
                        "sgd(lr=0.001, momentum=0.9)", 128, seconds, measured);
 }
 
 static bdl_status lenet_train_512(bdl_context *context, double seconds, rates *measured)
 {
-    return bench_train(context, "lenet", "synthetic(n=4096, shape=[1,28,28], classes=10)",
+    return bench_train(context, "lenet", "synthetic(count=4096, shape=[1,28,28], classes=10)",
                        "sgd(lr=0.001, momentum=0.9)", 512, seconds, measured);
 }
 
 static bdl_status vgg_cifar_train(bdl_context *context, double seconds, rates *measured)
 {
-    return bench_train(context, "vgg_cifar", "synthetic(n=512, shape=[3,32,32], classes=10)",
+    return bench_train(context, "vgg_cifar", "synthetic(count=512, shape=[3,32,32], classes=10)",
                        "sgd(lr=0.0001, momentum=0.9, weight_decay=0.0005)", 128, 3 * seconds,
                        measured);
 }

@@ -64,7 +64,7 @@ static void train(run r, char hex[65])
     REQUIRE_OK(bdl_context_create(&how, &context));
     REQUIRE_OK(bdl_options_create(context, "train", &options));
     set(options, "model", path_of("model.json"));
-    set(options, "data", "synthetic(n=215, shape=[2,9,9], classes=4)");
+    set(options, "data", "synthetic(count=215, shape=[2,9,9], classes=4)");
     set(options, "batch", r.batch ? r.batch : "50");
     set(options, "iterations", r.iterations ? r.iterations : "12");
     set(options, "seed", r.seed ? r.seed : "7");
