@@ -97,10 +97,11 @@ BDL__KERNEL_FAMILY(conv_features, BDL__CONV_FEATURES_KERNELS)
 
 /* Tiles of a block, for n_c channels and n_o outputs. Few tiles stay in a level-2 cache; but each block
  * reads all weights, so where these come from farther away, more tiles pay. */
+#define BDL__WINOGRAD_BLOCK 16
 static inline int64_t bdl__conv_winograd_block(int64_t n_c, int64_t n_o, int m)
 {
     const int64_t n = (int64_t)(m + 2) * (m + 2) * n_c * n_o; /* weights */
-    return n <= 5 << 18 ? 4 : n <= 5 << 19 ? 16 : 8;
+    return n <= 5 << 18 ? 4 : n <= 5 << 19 ? BDL__WINOGRAD_BLOCK : 8;
 }
 
 /* Bytes of scratch of the forward and backward-data kernels. */

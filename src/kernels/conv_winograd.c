@@ -67,15 +67,29 @@ R_INLINE const real *patch_of(const struct job *job, const int side, const real 
 R_INLINE void transform_inputs(const struct job *job, const int m, int64_t column, int n, real *to)
 {
     const int side = WINOGRAD_SIDE(m);
+    const int64_t size = job->in_h * job->in_w;
+    struct place places[TILE_N];
+    const real *planes[TILE_N];
+    const real *next[TILE_N]; /* the patch in the next channel: planes are too far apart for hardware */
     for (int j = 0; j < n; j++) {
-        const struct place place = place_of(job, m, column + j);
-        const real *plane = r_part(&job->call->src, place.i_part, 0);
-        for (int64_t c = 0; c < job->n_c; c++, plane += job->in_h * job->in_w) {
+        places[j] = place_of(job, m, column + j);
+        planes[j] = r_part(&job->call->src, places[j].i_part, 0);
+        next[j] = planes[j] + size + (places[j].y - job->pad_y) * job->in_w + places[j].x -
+                  job->pad_x;
+    }
+    for (int64_t c = 0; c < job->n_c; c++) {
+        for (int j = 0; j < n; j++) {
             real copy[WINOGRAD_SIDE(4) * WINOGRAD_SIDE(4)];
             real tile[WINOGRAD_SIDE(4) * WINOGRAD_SIDE(4)];
             int64_t step;
-            const real *patch = patch_of(job, side, plane, place.y - job->pad_y,
-                                         place.x - job->pad_x, copy, &step);
+            const real *patch = patch_of(job, side, planes[j] + c * size, places[j].y - job->pad_y,
+                                         places[j].x - job->pad_x, copy, &step);
+            R_UNROLL for (int i = 0; i < side; i++) {
+                R_UNROLL for (int k = 1; k <= m; k++) {
+                    R_PREFETCH(next[j] + i * job->in_w + k);
+                }
+            }
+            next[j] += size;
             WINOGRAD_TILE(winograd_input, m, side, side, patch, (int)step, tile);
             R_UNROLL for (int e = 0; e < side * side; e++) {
                 to[e * job->inputs_step + c * n + j] = tile[e];
@@ -107,17 +121,25 @@ static void multiply(const struct job *job, int n_elements, int64_t n_columns)
     }
 }
 
-R_INLINE void write_tile(const struct job *job, const int m, const real *tile, int64_t y, int64_t x,
-                         real bias, real *plane)
+R_INLINE void write_tile(const struct job *job, const int m, const real *tile,
+                         const struct place *place, real bias, real *plane)
 {
     const bool add = job->call->add;
-    const int64_t n_y = BDL__MIN(job->out_h - y, m);
-    const int64_t n_x = BDL__MIN(job->out_w - x, m);
-    for (int64_t i = 0; i < n_y; i++) {
-        real *row = plane + (y + i) * job->out_w + x;
+    real *to = plane + place->y * job->out_w + place->x;
+    if (!add && place->y + m <= job->out_h && place->x + m <= job->out_w) {
+        R_UNROLL for (int i = 0; i < m; i++) {
+            R_UNROLL for (int k = 0; k < m; k++) {
+                to[i * job->out_w + k] = tile[i * m + k] + bias;
+            }
+        }
+        return;
+    }
+    const int64_t n_y = BDL__MIN(job->out_h - place->y, m);
+    const int64_t n_x = BDL__MIN(job->out_w - place->x, m);
+    for (int64_t i = 0; i < n_y; i++, to += job->out_w) {
         for (int64_t k = 0; k < n_x; k++) {
             const real value = tile[i * m + k] + bias;
-            row[k] = add ? row[k] + value : value;
+            to[k] = add ? to[k] + value : value;
         }
     }
 }
@@ -125,20 +147,28 @@ R_INLINE void write_tile(const struct job *job, const int m, const real *tile, i
 R_INLINE void transform_outputs(const struct job *job, const int m, int64_t column, int64_t n)
 {
     const int side = WINOGRAD_SIDE(m);
+    const int64_t size = job->out_h * job->out_w;
     const scalar *bias = job->call->bias;
+    struct place places[BDL__WINOGRAD_BLOCK];
     for (int64_t j = 0; j < n; j++) {
-        const struct place place = place_of(job, m, column + j);
-        real *plane = r_part(&job->call->dst, place.i_part, job->first_o * job->out_h * job->out_w);
-        for (int64_t o = 0; o < job->n_mine; o++, plane += job->out_h * job->out_w) {
+        places[j] = place_of(job, m, column + j);
+    }
+    for (int64_t o = 0; o < job->n_mine; o++) {
+        for (int64_t j = 0; j < n; j++) {
             const real *from = job->products + o * job->block + j;
             real products[WINOGRAD_SIDE(4) * WINOGRAD_SIDE(4)];
             real tile[4 * 4];
             R_UNROLL for (int e = 0; e < side * side; e++) {
                 products[e] = from[e * job->products_step];
             }
+            real *plane = r_part(&job->call->dst, places[j].i_part, (job->first_o + o) * size);
+            const real *next = plane + size + places[j].y * job->out_w + places[j].x;
+            R_UNROLL for (int i = 0; i < m * m; i++) {
+                R_PREFETCH_TO(next + i / m * job->out_w + i % m);
+            }
             WINOGRAD_TILE(winograd_output, m, side, m, products, side, tile);
-            write_tile(job, m, tile, place.y, place.x,
-                       bias != NULL ? R(bias[job->first_o + o]) : R(0), plane);
+            write_tile(job, m, tile, &places[j], bias != NULL ? R(bias[job->first_o + o]) : R(0),
+                       plane);
         }
     }
 }

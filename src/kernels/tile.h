@@ -50,6 +50,10 @@ static inline int bdl__tile_at(int64_t n_outputs, int64_t t, int64_t *first)
 #define R_UNROLL _Pragma("GCC unroll 32")
 #endif
 
+/* Asks for memory that will be read (written) soon; any address is allowed. */
+#define R_PREFETCH(address) __builtin_prefetch(address)
+#define R_PREFETCH_TO(address) __builtin_prefetch((address), 1)
+
 /* Where a tile's sums run: steps of src in reals, of packed weights in scalars. */
 typedef struct tile_loop {
     int64_t n_c, n_y, n_x;

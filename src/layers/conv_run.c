@@ -8,7 +8,7 @@
 
 /* Weights from which a step takes many parts: they leave no room for anything else in a level-2 cache.
  * A constant, so that the plan is the same everywhere. */
-#define MANY_WEIGHTS_SIZE (512 * 1024)
+#define MANY_WEIGHTS (128 * 1024)
 /* Bytes of gradients that are computed before they are handed on. */
 #define TILE_SIZE (256 * 1024)
 
@@ -108,6 +108,16 @@ static bdl_status book(bdl__planner *planner, bdl__step *step, bdl__conv_state *
     return scratch > 0 ? bdl__plan_scratch(planner, step, scratch) : BDL_OK;
 }
 
+/* Many parts at once pay where weights would come from memory again for each. Winograd's are read so
+ * seldom beside its arithmetic that a level-3 cache is near enough. */
+static bool wants_many(const bdl__conv_state *s)
+{
+    const bdl__conv_dims *d = &s->dims;
+    const int m = tile_side(s->forward);
+    return m > 0 ? bdl__conv_winograd_block(d->ic, d->oc, m) > 4
+                 : d->oc * weights_per_output(d) > MANY_WEIGHTS;
+}
+
 bdl_status bdl__conv_plan(bdl__planner *planner, bdl__step *step, const bdl__conv_dims *dims,
                           bool propagates)
 {
@@ -121,8 +131,7 @@ bdl_status bdl__conv_plan(bdl__planner *planner, bdl__step *step, const bdl__con
     step->impl = bdl__conv_impl_name(s->forward);
     step->impl_backward_data = bdl__conv_impl_name(s->backward_data);
     step->impl_backward_weights = bdl__conv_impl_name(s->backward_weights);
-    step->takes_many =
-        packed_size(step, s, s->forward) / step->scalar_size * 4 > MANY_WEIGHTS_SIZE;
+    step->takes_many = wants_many(s);
     step->splits = true;
     return book(planner, step, s);
 }
