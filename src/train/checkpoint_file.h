@@ -3,6 +3,7 @@
 #ifndef BDL_TRAIN_CHECKPOINT_FILE_H
 #define BDL_TRAIN_CHECKPOINT_FILE_H
 
+#include "formats/safetensors.h"
 #include "train/train.h"
 
 bdl_status bdl__checkpoint_file_write(const bdl__checkpoint_io *io, const bdl__position *position,
@@ -12,5 +13,12 @@ bdl_status bdl__checkpoint_file_write(const bdl__checkpoint_io *io, const bdl__p
  * is the file's: then an older one may do. `log` may be NULL. */
 bdl_status bdl__checkpoint_file_read(const bdl__checkpoint_io *io, const bdl__log *log,
                                      const char *path, bdl__position *position, bool *is_damaged);
+
+/* The two parts of reading. Whether the file's checksum is right: */
+bdl_status bdl__checkpoint_file_check(const bdl__safetensors *file, const char *path);
+/* And whether document and tensors fit; then they are taken over. */
+bdl_status bdl__checkpoint_file_take(const bdl__checkpoint_io *io, const bdl__log *log,
+                                     const bdl__safetensors *file, const char *document,
+                                     const char *path, bdl__position *position);
 
 #endif

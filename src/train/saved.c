@@ -260,9 +260,11 @@ static bdl_status read_classes(const bdl__json *root, const char *where, bdl__sa
     BDL__TRY(bdl__arena_alloc(&saved->arena, (size_t)n * sizeof(char *), &memory));
     const char **const names = memory;
     for (const bdl__json *e = bdl__json_first(array); e; e = bdl__json_next(e)) {
+#if !defined(BDL_SEEDED_BUGS)
         BDL__CHECK(bdl__json_kind_of(e) == BDL__JSON_STRING, BDL_ERR_FORMAT,
                    "%s: classes[%lld]: expected a string, found %s", where,
                    (long long)saved->n_classes, bdl__json_kind_name(bdl__json_kind_of(e)));
+#endif
         BDL__TRY(bdl__arena_strdup(&saved->arena, bdl__json_string(e), &names[saved->n_classes++]));
     }
     saved->class_names = names;
@@ -388,17 +390,26 @@ void bdl__saved_free(bdl__saved *saved)
     }
 }
 
+static bdl_status parse_object(const void *text, size_t size, const char *where, bdl__json **root)
+{
+    bdl__json *made = NULL;
+    BDL__TRY(bdl__json_parse(text, size, where, &made));
+    if (bdl__json_kind_of(made) != BDL__JSON_OBJECT) {
+        const bdl__json_kind kind = bdl__json_kind_of(made);
+        bdl__json_free(made);
+        BDL__FAIL(BDL_ERR_FORMAT, "%s: expected an object, found %s", where,
+                  bdl__json_kind_name(kind));
+    }
+    *root = made;
+    return BDL_OK;
+}
+
 static bdl_status parse_file(const bdl_allocator *allocator, const char *path, bdl__json **root)
 {
     bdl__bytes bytes;
     BDL__TRY(bdl__file_read(allocator, path, MOST_JSON, &bytes));
-    bdl_status status = bdl__json_parse((const char *)bytes.data, bytes.size, path, root);
+    const bdl_status status = parse_object(bytes.data, bytes.size, path, root);
     bdl__bytes_free(&bytes);
-    if (status == BDL_OK && bdl__json_kind_of(*root) != BDL__JSON_OBJECT) {
-        status = bdl__fail(BDL_ERR_FORMAT, "%s: expected an object, found %s", path,
-                           bdl__json_kind_name(bdl__json_kind_of(*root)));
-        bdl__json_free(*root);
-    }
     return status;
 }
 
@@ -445,14 +456,24 @@ bdl_status bdl__saved_read(const bdl_allocator *allocator, const char *directory
 /* ---- by what the user wrote --------------------------------------------------------------------- */
 
 /* A graph alone, or the document of a saved model, with fresh weights. */
-static bdl_status open_json(const char *path, uint64_t seed, bdl_dtype dtype, bdl__saved *saved)
+static bdl_status open_text_of_json(const void *text, size_t size, const char *where, uint64_t seed,
+                                    bdl_dtype dtype, bdl__saved *saved)
 {
     bdl__json *root = NULL;
-    BDL__TRY(parse_file(saved->allocator, path, &root));
+    BDL__TRY(parse_object(text, size, where, &root));
     const bdl_status status = bdl__json_get(root, "format")
-                                  ? read_document(root, path, &dtype, seed, saved)
-                                  : read_model(root, path, dtype, seed, saved);
+                                  ? read_document(root, where, &dtype, seed, saved)
+                                  : read_model(root, where, dtype, seed, saved);
     bdl__json_free(root);
+    return status;
+}
+
+static bdl_status open_json(const char *path, uint64_t seed, bdl_dtype dtype, bdl__saved *saved)
+{
+    bdl__bytes bytes;
+    BDL__TRY(bdl__file_read(saved->allocator, path, MOST_JSON, &bytes));
+    const bdl_status status = open_text_of_json(bytes.data, bytes.size, path, seed, dtype, saved);
+    bdl__bytes_free(&bytes);
     return status;
 }
 
@@ -540,6 +561,20 @@ bdl_status bdl__saved_open(const bdl_allocator *allocator, const char *text, uin
     bdl__saved *made = NULL;
     BDL__TRY(create(allocator, &made));
     const bdl_status status = open_text(text, seed, dtype, made);
+    if (status != BDL_OK) {
+        bdl__saved_free(made);
+        return status;
+    }
+    *saved = made;
+    return BDL_OK;
+}
+
+bdl_status bdl__saved_parse(const bdl_allocator *allocator, const char *text, size_t size,
+                            const char *where, uint64_t seed, bdl_dtype dtype, bdl__saved **saved)
+{
+    bdl__saved *made = NULL;
+    BDL__TRY(create(allocator, &made));
+    const bdl_status status = open_text_of_json(text, size, where, seed, dtype, made);
     if (status != BDL_OK) {
         bdl__saved_free(made);
         return status;

@@ -46,6 +46,10 @@ void bdl__saved_free(bdl__saved *saved); /* NULL ok */
 bdl_status bdl__saved_open(const bdl_allocator *allocator, const char *text, uint64_t seed,
                            bdl_dtype dtype, bdl__saved **saved);
 
+/* A model with fresh weights from the text of a .json file: a graph, or a saved model's model.json. */
+bdl_status bdl__saved_parse(const bdl_allocator *allocator, const char *text, size_t size,
+                            const char *where, uint64_t seed, bdl_dtype dtype, bdl__saved **saved);
+
 /* ---- heads (heads.c) -------------------------------------------------------------------------- */
 
 /* The criterion and the metrics of a run, with their params. */

@@ -49,7 +49,7 @@ static bdl_status find(const char *name, const bdl__zoo_model **model)
 static bdl_status build(bdl__arena *arena, const char *text, bdl__graph **graph)
 {
     const char *name, *args;
-    const bdl__zoo_model *model;
+    const bdl__zoo_model *model = NULL;
     void *params = NULL;
     BDL__TRY(bdl__split_call(arena, text, &name, &args));
     BDL__TRY(find(name, &model));
