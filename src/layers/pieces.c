@@ -94,7 +94,7 @@ static bdl_status narrow_infer(const void *params, const bdl__infer_in *in, bdl_
 {
     const narrow_params *p = params;
     int32_t axis;
-    int64_t first, n;
+    int64_t first = 0, n = 0;
     BDL__TRY(find_range(&in->shape[0], p->axis, p->offset, p->length, &axis, &first, &n));
     bdl__shape out = in->shape[0];
     out.dim[axis] = n;
@@ -105,7 +105,7 @@ static bdl_status select_infer(const void *params, const bdl__infer_in *in, bdl_
 {
     const select_params *p = params;
     int32_t axis;
-    int64_t first, n;
+    int64_t first = 0, n = 0;
     BDL__TRY(find_range(&in->shape[0], p->axis, p->index, 1, &axis, &first, &n));
     bdl__shape out = {.rank = in->shape[0].rank - 1};
     for (int32_t i = 0; i < out.rank; i++) {
@@ -119,7 +119,7 @@ static bdl_status plan_range(bdl__planner *planner, bdl__step *step, int64_t use
 {
     const bdl__shape *src = &step->src_shape[0];
     int32_t axis;
-    int64_t first, n;
+    int64_t first = 0, n = 0;
     int64_t src_stride[BDL_MAX_RANK], dst_stride[BDL_MAX_RANK];
     BDL__TRY(find_range(src, user_axis, offset, length, &axis, &first, &n));
     BDL__TRY(bdl__moves_plan(planner, step, 1));
