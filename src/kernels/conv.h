@@ -123,7 +123,7 @@ BDL__KERNEL_FAMILY(conv_winograd, BDL__CONV_WINOGRAD_KERNELS)
 
 /* Transformed inputs of a block of tiles are limited to this many numbers of one sample; channels whose
  * sums are kept at once where a block holds all tiles. */
-#define BDL__WINOGRAD_INPUTS (72 * 1024)
+#define BDL__WINOGRAD_INPUTS (18 * 1024)
 #define BDL__WINOGRAD_CHANNELS 48
 
 /* Steps from an element to the next: of inputs in reals, of features and sums in scalars. Odd numbers of

@@ -53,6 +53,12 @@ R_INLINE void transform_inputs(const struct job *job, const int m)
             if (!inside) {
                 copy_patch(plane, d->ih, d->iw, y, x, side, copy);
             }
+            const real *next = plane + d->ih * d->iw + y * d->iw + x;
+            R_UNROLL for (int i = 0; i < side; i++) {
+                R_UNROLL for (int k = 1; k <= m; k++) {
+                    R_PREFETCH(next + i * d->iw + k);
+                }
+            }
             const real *from = inside ? plane + y * d->iw + x : copy;
             const int step = inside ? (int)d->iw : side;
             WINOGRAD_TILE(winograd_input, m, side, side, from, step, tile);
