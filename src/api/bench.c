@@ -92,13 +92,13 @@ done:
 
 static bdl_status lenet_train(bdl_context *context, double seconds, rates *measured)
 {
-    return bench_train(context, "lenet", "synthetic(count=4096, shape=[1,28,28], classes=10)",
+    return bench_train(context, "lenet", "digits",
                        "sgd(lr=0.001, momentum=0.9)", 128, seconds, measured);
 }
 
 static bdl_status lenet_train_512(bdl_context *context, double seconds, rates *measured)
 {
-    return bench_train(context, "lenet", "synthetic(count=4096, shape=[1,28,28], classes=10)",
+    return bench_train(context, "lenet", "digits",
                        "sgd(lr=0.001, momentum=0.9)", 512, seconds, measured);
 }
 
@@ -167,8 +167,8 @@ typedef struct bench_case {
 } bench_case;
 
 static const bench_case cases[] = {
-    {"lenet_train", "training of LeNet, batch 128, images made up", lenet_train},
-    {"lenet_train_512", "training of LeNet, batch 512", lenet_train_512},
+    {"lenet_train", "training of LeNet on digits, batch 128", lenet_train},
+    {"lenet_train_512", "training of LeNet on digits, batch 512", lenet_train_512},
     {"vgg_cifar_train", "training of VGG for CIFAR-10, batch 128", vgg_cifar_train},
     {"lenet_forward", "LeNet forward, 1,024 images a call", lenet_forward},
 };
