@@ -8,7 +8,7 @@
 
 #include "data/csv.h"
 
-enum { MOST_COLUMNS = 1 << 20, MOST_CLASSES = 1000000, MOST_NAMES = 65536 };
+enum { MOST_COLUMNS = 1 << 20, MOST_CLASSES = 1000000, FIRST_NAMES = 64, MOST_NAMES = 65536 };
 
 typedef enum column_use { USE_FEATURE, USE_LABEL, USE_NOTHING } column_use;
 
@@ -22,9 +22,9 @@ typedef struct parsing {
     column_use *uses; /* [n_columns] */
     bool has_label;
     bool has_names;     /* labels are names */
-    const char **names; /* [MOST_NAMES] in the order of appearance; in the table's arena */
-    int32_t *sorted;    /* [n_names] indices of names, in the names' order */
-    int32_t n_names;
+    const char **names; /* [name_capacity] in the order of appearance; in the table's arena */
+    int32_t *sorted;    /* [name_capacity] indices of names, in the names' order */
+    int32_t n_names, name_capacity;
     int64_t largest; /* class number */
 } parsing;
 
@@ -166,7 +166,7 @@ static bdl_status need_row(parsing *at)
 {
     bdl__csv_table *table = at->table;
     const size_t n = (size_t)table->n, row_size = (size_t)table->n_features * sizeof(float);
-    const size_t first = (size_t)65536 / row_size + 1; /* 64 KiB of features, then it doubles */
+    const size_t first = (size_t)4096 / row_size + 1; /* 4 KiB of features, then it doubles */
     void *values = table->values, *labels = table->labels, *targets = table->targets;
     if (n >= table->capacity) {
         BDL__TRY(grow(table->allocator, first, row_size, &table->capacity, &values));
@@ -219,6 +219,31 @@ static bdl_status class_number(parsing *at, const bdl__csv_field *field, int32_t
     return BDL_OK;
 }
 
+/* Room for one more name: twice as much where there is none. */
+static bdl_status need_name(parsing *at, const bdl__csv_field *field)
+{
+    const int32_t old = at->name_capacity;
+    if (at->n_names < old) {
+        return BDL_OK;
+    }
+    BDL__CHECK(old < MOST_NAMES, BDL_ERR_FORMAT,
+               "%s:%lld: column %lld: more than %d class names; is this column a label? "
+               "(label=..., task=regression)",
+               at->scan.where, (long long)field->line, (long long)field->column, MOST_NAMES);
+    const int32_t capacity = old == 0 ? FIRST_NAMES : 2 * old;
+    void *names = NULL, *sorted = NULL;
+    BDL__TRY(bdl__arena_alloc(&at->table->arena, (size_t)capacity * sizeof(char *), &names));
+    BDL__TRY(bdl__arena_alloc(&at->scratch, (size_t)capacity * sizeof(int32_t), &sorted));
+    if (old > 0) {
+        memcpy(names, at->names, (size_t)old * sizeof(char *));
+        memcpy(sorted, at->sorted, (size_t)old * sizeof(int32_t));
+    }
+    at->names = names;
+    at->sorted = sorted;
+    at->name_capacity = capacity;
+    return BDL_OK;
+}
+
 /* The class of a name, in the order of appearance. */
 static bdl_status class_of_name(parsing *at, const bdl__csv_field *field, int32_t *label)
 {
@@ -238,10 +263,7 @@ static bdl_status class_of_name(parsing *at, const bdl__csv_field *field, int32_
         low = order < 0 ? middle + 1 : low;
         high = order < 0 ? high : middle;
     }
-    BDL__CHECK(at->n_names < MOST_NAMES, BDL_ERR_FORMAT,
-               "%s:%lld: column %lld: more than %d class names; is this column a label? "
-               "(label=..., task=regression)",
-               at->scan.where, (long long)field->line, (long long)field->column, MOST_NAMES);
+    BDL__TRY(need_name(at, field));
     memmove(at->sorted + low + 1, at->sorted + low, (size_t)(at->n_names - low) * sizeof(int32_t));
     at->sorted[low] = at->n_names;
     BDL__TRY(bdl__arena_strdup(&at->table->arena, name, &at->names[at->n_names]));
@@ -249,26 +271,12 @@ static bdl_status class_of_name(parsing *at, const bdl__csv_field *field, int32_
     return BDL_OK;
 }
 
-/* From the first row's label: are they names? */
-static bdl_status choose_label_kind(parsing *at, const bdl__csv_field *field)
-{
-    double number;
-    at->has_names = !at->options->is_regression && !bdl__csv_number(field, &number);
-    if (at->has_names) {
-        void *memory = NULL;
-        BDL__TRY(bdl__arena_alloc(&at->table->arena, MOST_NAMES * sizeof(char *), &memory));
-        at->names = memory;
-        BDL__TRY(bdl__arena_alloc(&at->scratch, MOST_NAMES * sizeof(int32_t), &memory));
-        at->sorted = memory;
-    }
-    return BDL_OK;
-}
-
 static bdl_status read_label(parsing *at, const bdl__csv_field *field)
 {
     bdl__csv_table *table = at->table;
     if (table->n == 0) {
-        BDL__TRY(choose_label_kind(at, field));
+        double number; /* the first row's label tells whether they are names */
+        at->has_names = !at->options->is_regression && !bdl__csv_number(field, &number);
     }
     if (at->options->is_regression) {
         return number_of(at, field, &table->targets[table->n]);

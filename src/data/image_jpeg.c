@@ -73,7 +73,12 @@ static bdl_status decode(tjhandle decoder, const bdl__encoded *file, int64_t cha
     BDL__TRY(read_header(decoder, file, &header));
     const bool is_cmyk = header.colors == TJCS_CMYK || header.colors == TJCS_YCCK;
     const int64_t n = (int64_t)header.width * header.height;
-    BDL__TRY(bdl__image_room(channels, header.width, header.height, is_cmyk ? 4 : 3, sample));
+#ifdef BDL_SEEDED_BUGS
+    const int height = header.width;
+#else
+    const int height = header.height;
+#endif
+    BDL__TRY(bdl__image_room(channels, header.width, height, is_cmyk ? 4 : 3, sample));
     if (channels == 1 && header.colors == TJCS_GRAY) {
         return decode_pixels(decoder, file, &header, TJPF_GRAY, sample->buffer.data);
     }
