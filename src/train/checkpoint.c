@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A directory of checkpoints, step-<iteration, 10 digits>.bdlckpt. Each appears whole or not at all
- * (temporary name, fsync, rename, fsync of the directory); the newest good one is read; what an
- * interrupted write left is removed; and a damaged one is set aside as "<name>.damaged", so that it never
- * counts as the newest again.
+ * A directory of checkpoints, step-<iteration, 10 digits>.bdlckpt. Each appears whole or not at
+ * all (temporary name, fsync, rename, fsync of the directory); the newest good one is read; what
+ * an interrupted write left is removed; and a damaged one is set aside as "<name>.damaged", so
+ * that it never counts as the newest again.
  */
 #include <stdio.h>
 #include <string.h>
@@ -15,9 +15,10 @@
 #define NAME_PREFIX "step-"
 #define NAME_SUFFIX ".bdlckpt"
 
-/* ---- names -------------------------------------------------------------------------------------- */
+/* ---- names ---------------------------------------------------------------------------------- */
 
-/* The iteration in a checkpoint's name, -1 if it is no such name; `rest` is what follows the name. */
+/* The iteration in a checkpoint's name, -1 if it is no such name; `rest` is what follows the
+ * name. */
 static int64_t parse_name(const char *name, const char **rest)
 {
     char digits[20] = "";
@@ -89,7 +90,7 @@ static bdl_status list_checkpoints(bdl__arena *arena, const char *directory, lis
     return BDL_OK;
 }
 
-/* ---- writing ------------------------------------------------------------------------------------ */
+/* ---- writing -------------------------------------------------------------------------------- */
 
 static bdl_status check_newest(const listing *list, int64_t iteration)
 {
@@ -163,7 +164,7 @@ bdl_status bdl__checkpoint_check_new(const bdl_allocator *allocator, const char 
     return status;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------ */
+/* ---- reading -------------------------------------------------------------------------------- */
 
 static void set_aside(const bdl__log *log, const char *path, bdl__arena *arena)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A checkpoint: a safetensors file with the tensors weights/<name>, buffers/<name>, state<i>/<name>, and
- * the metadata "bdl", a JSON document with everything else, and "sha256", a checksum over the document
- * and over name, dtype, shape and data of each tensor.
+ * A checkpoint: a safetensors file with the tensors weights/<name>, buffers/<name>,
+ * state<i>/<name>, and the metadata "bdl", a JSON document with everything else, and "sha256", a
+ * checksum over the document and over name, dtype, shape and data of each tensor.
  */
 #include "train/checkpoint_file.h"
 
@@ -19,7 +19,7 @@
 #define CHECKSUM_KEY "sha256"
 #define PREFIX_SIZE 16
 
-/* ---- what both directions share ----------------------------------------------------------------- */
+/* ---- what both directions share ------------------------------------------------------------- */
 
 static bdl_status list_tensors(const bdl__checkpoint_io *io, bdl__arena *arena,
                                bdl__st_tensor **tensors, int64_t *n)
@@ -57,7 +57,7 @@ static void finish_hash(bdl__sha256 *hash, char hex[65])
     bdl__sha256_hex(digest, hex);
 }
 
-/* ---- writing ------------------------------------------------------------------------------------ */
+/* ---- writing -------------------------------------------------------------------------------- */
 
 static void write_string(bdl__json_writer *w, const char *key, const char *value)
 {
@@ -158,7 +158,7 @@ bdl_status bdl__checkpoint_file_write(const bdl__checkpoint_io *io, const bdl__p
     return status;
 }
 
-/* ---- reading: is the file whole? ---------------------------------------------------------------- */
+/* ---- reading: is the file whole? ------------------------------------------------------------ */
 
 bdl_status bdl__checkpoint_file_check(const bdl__safetensors *file, const char *path)
 {
@@ -183,7 +183,7 @@ bdl_status bdl__checkpoint_file_check(const bdl__safetensors *file, const char *
     return BDL_OK;
 }
 
-/* ---- reading: does it fit? ---------------------------------------------------------------------- */
+/* ---- reading: does it fit? ------------------------------------------------------------------ */
 
 /* A checkpoint while it is read. */
 typedef struct reading {
@@ -274,7 +274,7 @@ static bdl_status check_optim(const reading *r, const bdl__json *root)
     return status;
 }
 
-/* ---- reading: settings -------------------------------------------------------------------------- */
+/* ---- reading: settings ---------------------------------------------------------------------- */
 
 /* A setting has changed: an error in mid-epoch, a line on the log at an epoch's end. */
 static bdl_status report_change(const reading *r, const char *name, const char *was,
@@ -319,8 +319,8 @@ static const char *setting_text(const bdl__json *value, char buffer[32])
     return bdl__json_kind_name(bdl__json_kind_of(value));
 }
 
-/* Members of `a` that `b` has otherwise; the target is compared by itself. With `only_missing`, those
- * that `b` lacks. */
+/* Members of `a` that `b` has otherwise; the target is compared by itself. With `only_missing`,
+ * those that `b` lacks. */
 static bdl_status compare_members(const reading *r, const bdl__json *a, const bdl__json *b,
                                   bool only_missing)
 {
@@ -377,7 +377,7 @@ static bdl_status check_settings(const reading *r, const bdl__json *root)
     return compare_settings(r, settings);
 }
 
-/* ---- reading: all of it ------------------------------------------------------------------------- */
+/* ---- reading: all of it --------------------------------------------------------------------- */
 
 static bdl_status check_document(reading *r, const bdl__json *root)
 {

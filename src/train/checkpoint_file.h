@@ -9,8 +9,8 @@
 bdl_status bdl__checkpoint_file_write(const bdl__checkpoint_io *io, const bdl__position *position,
                                       const char *path);
 
-/* Model, states, schedule and position change only if it succeeds. `is_damaged` is set when the failure
- * is the file's: then an older one may do. `log` may be NULL. */
+/* Model, states, schedule and position change only if it succeeds. `is_damaged` is set when the
+ * failure is the file's: then an older one may do. `log` may be NULL. */
 bdl_status bdl__checkpoint_file_read(const bdl__checkpoint_io *io, const bdl__log *log,
                                      const char *path, bdl__position *position, bool *is_damaged);
 

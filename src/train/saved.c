@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Saved models: a directory with model.json (graph, dtype, preprocessing, names of classes, checksum of
- * the weights) and weights.safetensors.
+ * Saved models: a directory with model.json (graph, dtype, preprocessing, names of classes,
+ * checksum of the weights) and weights.safetensors.
  *
- * A model replaces another one without a moment at which neither can be loaded. The new weights first
- * appear under a name of their own, weights-<12 digits of their SHA-256>.safetensors; then model.json is
- * renamed over the old one, and from then on the new model counts; then the weights are renamed to
- * weights.safetensors. A reader that finds model.json without the last rename takes the weights under
- * the name that the checksum gives. So of a crash nothing remains but a file that the next save removes.
+ * A model replaces another one without a moment at which neither can be loaded. The new weights
+ * first appear under a name of their own, weights-<12 digits of their SHA-256>.safetensors; then
+ * model.json is renamed over the old one, and from then on the new model counts; then the weights
+ * are renamed to weights.safetensors. A reader that finds model.json without the last rename
+ * takes the weights under the name that the checksum gives. So of a crash nothing remains but a
+ * file that the next save removes.
  */
 #include <limits.h>
 #include <stdio.h>
@@ -34,7 +35,7 @@ static const char *dtype_name(bdl_dtype dtype)
     return dtype == BDL_F64 ? "float64" : "float32";
 }
 
-/* ---- names of files ----------------------------------------------------------------------------- */
+/* ---- names of files ------------------------------------------------------------------------- */
 
 static bdl_status pending_path(bdl__arena *arena, const char *directory, const char *sha256,
                                const char **path)
@@ -77,7 +78,7 @@ static bdl_status hash_file(const char *path, char hex[65])
     return BDL_OK;
 }
 
-/* ---- writing ------------------------------------------------------------------------------------ */
+/* ---- writing -------------------------------------------------------------------------------- */
 
 static void write_member(bdl__json_writer *w, const char *key, const char *value)
 {
@@ -194,7 +195,7 @@ bdl_status bdl__saved_write(const bdl__saved *saved, const char *directory)
     return status == BDL_OK ? BDL_OK : bdl__fail_in(status, "cannot save the model");
 }
 
-/* ---- reading model.json ------------------------------------------------------------------------- */
+/* ---- reading model.json --------------------------------------------------------------------- */
 
 static bdl_status check_format(const bdl__json *root, const char *where)
 {
@@ -310,7 +311,7 @@ static bdl_status read_document(const bdl__json *root, const char *where, const 
     return read_model(graph, where, dtype ? *dtype : own_dtype, seed, saved);
 }
 
-/* ---- reading the weights ------------------------------------------------------------------------ */
+/* ---- reading the weights -------------------------------------------------------------------- */
 
 static bdl_status find_checksum(const bdl__json *root, const char *where, const char **sha256)
 {
@@ -367,7 +368,7 @@ static bdl_status read_weights(const char *path, bdl__saved *saved)
     return status;
 }
 
-/* ---- whole models ------------------------------------------------------------------------------- */
+/* ---- whole models --------------------------------------------------------------------------- */
 
 static bdl_status create(const bdl_allocator *allocator, bdl__saved **saved)
 {
@@ -453,7 +454,7 @@ bdl_status bdl__saved_read(const bdl_allocator *allocator, const char *directory
     return BDL_OK;
 }
 
-/* ---- by what the user wrote --------------------------------------------------------------------- */
+/* ---- by what the user wrote ----------------------------------------------------------------- */
 
 /* A graph alone, or the document of a saved model, with fresh weights. */
 static bdl_status open_text_of_json(const void *text, size_t size, const char *where, uint64_t seed,

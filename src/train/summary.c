@@ -4,14 +4,14 @@
  *
  *     uint64 length, uint32 masked CRC-32C of the length, data, uint32 masked CRC-32C of the data
  *
- * little-endian, with mask(crc) = rotate_right(crc, 15) + 0xa282ead8. Data are messages `Event` of
- * tensorflow/core/util/event.proto in protobuf's wire format:
+ * little-endian, with mask(crc) = rotate_right(crc, 15) + 0xa282ead8. Data are messages `Event`
+ * of tensorflow/core/util/event.proto in protobuf's wire format:
  *
  *     Event: 1 wall_time (double), 2 step (int64), 3 file_version (string), 5 summary (Summary)
  *     Summary: 1 value (repeated Value)      Value: 1 tag (string), 2 simple_value (float)
  *
- * The first event holds file_version "brain.Event:2". Events are written every few seconds, so that a run
- * can be watched and training does not wait for the file.
+ * The first event holds file_version "brain.Event:2". Events are written every few seconds, so
+ * that a run can be watched and training does not wait for the file.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -41,7 +41,7 @@ struct bdl__summary {
     double last_time;  /* wall time of the last event: never runs backwards */
 };
 
-/* ---- protobuf's wire format --------------------------------------------------------------------- */
+/* ---- protobuf's wire format ----------------------------------------------------------------- */
 
 /* A message that is put together in a fixed buffer; callers bound what they put in. */
 typedef struct message {
@@ -96,7 +96,7 @@ static void put_bytes(message *m, uint32_t field, const void *bytes, size_t size
     m->size += size;
 }
 
-/* ---- records ------------------------------------------------------------------------------------ */
+/* ---- records -------------------------------------------------------------------------------- */
 
 static uint32_t masked_crc(const void *data, size_t size)
 {
@@ -126,7 +126,7 @@ static double wall_time(bdl__summary *summary)
     return summary->last_time;
 }
 
-/* ---- the file ----------------------------------------------------------------------------------- */
+/* ---- the file ------------------------------------------------------------------------------- */
 
 static bdl_status fail_write(const bdl__summary *summary)
 {

@@ -51,7 +51,7 @@ bdl_status bdl__vectors_list(const bdl__model *model, const bdl__vector *vectors
     return BDL_OK;
 }
 
-/* ---- a file's tensors ----------------------------------------------------------------------------------- */
+/* ---- a file's tensors ----------------------------------------------------------------------- */
 
 static bdl_status fail_missing(const bdl__safetensors *file, const bdl__st_tensor *want,
                                const char *where, bdl__arena *arena)

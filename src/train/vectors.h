@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Flat vectors of a model as named tensors of safetensors files, for saved models and checkpoints: each
- * weight or buffer is a tensor under a prefix and its name ("weights/conv1.weight").
+ * Flat vectors of a model as named tensors of safetensors files, for saved models and
+ * checkpoints: each weight or buffer is a tensor under a prefix and its name
+ * ("weights/conv1.weight").
  */
 #ifndef BDL_TRAIN_VECTORS_H
 #define BDL_TRAIN_VECTORS_H
@@ -20,8 +21,8 @@ typedef struct bdl__vector {
 bdl_status bdl__vectors_list(const bdl__model *model, const bdl__vector *vectors, int64_t n_vectors,
                              bdl__arena *arena, bdl__st_tensor **tensors, int64_t *n_tensors);
 
-/* Whether the file has exactly these tensors, with their shapes and dtypes; else an error with what was
- * expected and what was found, and the nearest name for a missing one. */
+/* Whether the file has exactly these tensors, with their shapes and dtypes; else an error with
+ * what was expected and what was found, and the nearest name for a missing one. */
 bdl_status bdl__vectors_check(const bdl__safetensors *file, const bdl__st_tensor *tensors,
                               int64_t n_tensors, const char *where, bdl__arena *arena);
 

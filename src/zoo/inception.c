@@ -35,8 +35,8 @@ static const module modules[] = {
     {"inception_5b", 384, 192, 384, 48, 128, 128, NULL},
 };
 
-/* A convolution "<prefix><part>" after `input`, and its ReLU "<prefix>relu_<part>", whose name is given
- * back. */
+/* A convolution "<prefix><part>" after `input`, and its ReLU "<prefix>relu_<part>", whose name is
+ * given back. */
 static bdl_status add_conv(bdl__graph *g, const char *prefix, const char *part, const char *input,
                            const char *size, int channels, char relu[NAME_SIZE])
 {

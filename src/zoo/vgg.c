@@ -16,7 +16,7 @@ static const bdl__field imagenet_fields[] = {
     BDL__ZOO_CLASSES(vgg_params, 1000),
 };
 
-/* ---- CIFAR -------------------------------------------------------------------------------------- */
+/* ---- CIFAR ---------------------------------------------------------------------------------- */
 
 enum { N_STAGES = 5 };
 
@@ -62,7 +62,7 @@ static bdl_status build_cifar(const void *params, bdl__graph *g)
     return bdl__zoo_add(g, "log_softmax", NULL, NULL);
 }
 
-/* ---- ImageNet ----------------------------------------------------------------------------------- */
+/* ---- ImageNet ------------------------------------------------------------------------------- */
 
 static bdl_status add_stage(bdl__graph *g, int stage, int n, int channels)
 {
@@ -108,7 +108,7 @@ static bdl_status build_19(const void *params, bdl__graph *g)
     return build_imagenet(params, convs, g);
 }
 
-/* ---- descriptors -------------------------------------------------------------------------------- */
+/* ---- descriptors ---------------------------------------------------------------------------- */
 
 #define SOURCE                                                                                     \
     "After Simonyan and Zisserman, \"Very deep convolutional networks for large-scale image "      \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The ready-made models: numbers of weights as published or worked out by hand, shapes, names, errors,
- * and the way through JSON and back.
+ * The ready-made models: numbers of weights as published or worked out by hand, shapes, names,
+ * errors, and the way through JSON and back.
  */
 #include "zoo/zoo.h"
 
@@ -32,9 +32,9 @@ typedef struct model_case {
     int64_t outputs; /* scalars of output 0 */
 } model_case;
 
-/* lenet: 156 + 1,812 + 19,300 + 1,010. vgg_cifar: convolutions 14,714,688 with biases, their batch norms
- * 8,448, linear layers 262,656 + 5,130, batch norm 1,024. The others' numbers are those of torchvision's
- * and Caffe's models, and of He et al. (0.27 and 1.7 millions). */
+/* lenet: 156 + 1,812 + 19,300 + 1,010. vgg_cifar: convolutions 14,714,688 with biases, their
+ * batch norms 8,448, linear layers 262,656 + 5,130, batch norm 1,024. The others' numbers are
+ * those of torchvision's and Caffe's models, and of He et al. (0.27 and 1.7 millions). */
 static const model_case cases[] = {
     {"lenet", 22278, 10},
     {"lenet(variant=article, classes=26)", 22278 + 16 * 101, 26},
