@@ -133,6 +133,7 @@ typedef struct bdl_options bdl_options;
 /** Makes the options of `verb`: "train", "eval", "predict", "inspect". @since 0.1 */
 BDL_API bdl_status bdl_options_create(bdl_context *context, const char *verb,
                                       bdl_options **options);
+/** Frees options. NULL is fine. @since 0.1 */
 BDL_API void bdl_options_free(bdl_options *options);
 
 /** Sets an option from text, as on the command line: ("batch", "128"), ("resume", "true"). Underscores
@@ -195,6 +196,7 @@ BDL_API bdl_status bdl_trainer_save(const bdl_trainer *trainer, const char *dire
 /** SHA-256 in hex (64 characters and a NUL) over weights, running buffers and the method's state: equal only
  *  for equal bits. @since 0.1 */
 BDL_API void bdl_trainer_fingerprint(const bdl_trainer *trainer, char hex[65]);
+/** Frees a trainer. NULL is fine. @since 0.1 */
 BDL_API void bdl_trainer_free(bdl_trainer *trainer);
 
 /* ---- evaluation, prediction, listings ------------------------------------------------------------ */
@@ -269,9 +271,12 @@ BDL_API bdl_status bdl_model_add(bdl_model *model, const char *type, const char 
 BDL_API bdl_status bdl_model_finish(bdl_model *model, uint64_t seed);
 /** The graph as JSON. @since 0.1 */
 BDL_API bdl_status bdl_model_to_json(const bdl_model *model, char **json);
+/** Saves a finished model into a directory: model.json and weights.safetensors. @since 0.1 */
 BDL_API bdl_status bdl_model_save(const bdl_model *model, const char *directory);
-/** Number of weight tensors, and the name and values of one: [borrowed] from the model. @since 0.1 */
+/** Number of weight tensors; 0 before bdl_model_finish. @since 0.1 */
 BDL_API int64_t bdl_model_n_params(const bdl_model *model);
+/** Weight tensor `i`: its name, type, shape and values, all [borrowed] from the model.
+ *  BDL_ERR_INVALID_ARGUMENT if there is no such tensor. @since 0.1 */
 BDL_API bdl_status bdl_model_param(const bdl_model *model, int64_t i, const char **name,
                                    bdl_dtype *dtype, int64_t shape[BDL_MAX_RANK], int32_t *rank,
                                    void **data);
@@ -280,6 +285,7 @@ BDL_API bdl_status bdl_model_param(const bdl_model *model, int64_t i, const char
 BDL_API bdl_status bdl_model_forward(bdl_model *model, const float *src, int64_t n, float *dst);
 /** Element counts of a sample of input 0 and of output 0. @since 0.1 */
 BDL_API bdl_status bdl_model_sizes(const bdl_model *model, int64_t *src_count, int64_t *dst_count);
+/** Frees a model. NULL is fine. @since 0.1 */
 BDL_API void bdl_model_free(bdl_model *model);
 
 /** Version as text, "0.1.0". @since 0.1 */
