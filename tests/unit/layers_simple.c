@@ -39,6 +39,33 @@ bdl_status bdl__plan_save(bdl__planner *planner, bdl__step *step, int i_saved, s
     return BDL_OK;
 }
 
+/* The rest of what layers may ask for; those tested here do not. */
+bdl_status bdl__plan_scratch(bdl__planner *planner, bdl__step *step, size_t size)
+{
+    (void)planner, (void)step, (void)size;
+    return BDL_ERR_UNSUPPORTED;
+}
+
+bdl_status bdl__plan_packed(bdl__planner *planner, bdl__step *step, int i_packed, size_t size,
+                            int64_t n_units, bdl__pack_fn pack)
+{
+    (void)planner, (void)step, (void)i_packed, (void)size, (void)n_units, (void)pack;
+    return BDL_ERR_UNSUPPORTED;
+}
+
+bdl_status bdl__plan_sums(bdl__planner *planner, bdl__step *step, bool is_backward, int i_pass,
+                          int64_t n, bdl__merge_fn merge)
+{
+    (void)planner, (void)step, (void)is_backward, (void)i_pass, (void)n, (void)merge;
+    return BDL_ERR_UNSUPPORTED;
+}
+
+void bdl__grad_commit(bdl__cx *cx, int i_weight, int64_t offset, int64_t count, int64_t i_slice,
+                      void *gradients)
+{
+    (void)cx, (void)i_weight, (void)offset, (void)count, (void)i_slice, (void)gradients;
+}
+
 /* ---- one layer on one target ----------------------------------------------------------------- */
 
 /* A layer with its inputs: value i of sample s is at [s][i]. */
