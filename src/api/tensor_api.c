@@ -6,7 +6,8 @@
 
 static bdl_status need(bool has_all, const char *function)
 {
-    BDL__CHECK(has_all, BDL_ERR_INVALID_ARGUMENT, "%s: expected arguments that are not NULL", function);
+    BDL__CHECK(has_all, BDL_ERR_INVALID_ARGUMENT, "%s: expected arguments that are not NULL",
+               function);
     return BDL_OK;
 }
 
@@ -22,7 +23,7 @@ static bdl_status choose_allocator(const bdl_allocator *given, const bdl_allocat
     return BDL_OK;
 }
 
-/* ---- making tensors ------------------------------------------------------------------------------- */
+/* ---- making tensors ------------------------------------------------------------------------ */
 
 bdl_status bdl_tensor_create(const bdl_allocator *allocator, bdl_dtype dtype, int32_t rank,
                              const int64_t *shape, const void *data, bdl_tensor **out)
@@ -99,7 +100,7 @@ void bdl_tensor_free(bdl_tensor *tensor)
     bdl__tensor_free(tensor);
 }
 
-/* ---- looking at them ------------------------------------------------------------------------------ */
+/* ---- looking at them ----------------------------------------------------------------------- */
 
 bdl_dtype bdl_tensor_dtype(const bdl_tensor *tensor)
 {
@@ -208,7 +209,7 @@ bdl_status bdl_tensor_to_text(const bdl_tensor *tensor, char *buffer, size_t siz
     return status;
 }
 
-/* ---- views ---------------------------------------------------------------------------------------- */
+/* ---- views --------------------------------------------------------------------------------- */
 
 bdl_status bdl_tensor_narrow(const bdl_tensor *tensor, int32_t axis, int64_t begin, int64_t length,
                              bdl_tensor **out)
@@ -261,7 +262,7 @@ bdl_status bdl_tensor_expand(const bdl_tensor *tensor, int32_t rank, const int64
     return bdl__tensor_expand(tensor, &checked, out);
 }
 
-/* ---- copying -------------------------------------------------------------------------------------- */
+/* ---- copying ------------------------------------------------------------------------------- */
 
 bdl_status bdl_tensor_contiguous(const bdl_tensor *tensor, bdl_tensor **out)
 {
@@ -293,7 +294,7 @@ bdl_status bdl_tensor_fill(bdl_tensor *tensor, double value)
     return bdl__tensor_fill(tensor, value);
 }
 
-/* ---- arithmetic ----------------------------------------------------------------------------------- */
+/* ---- arithmetic ---------------------------------------------------------------------------- */
 
 static bdl_status binary(bdl__binary_op op, const bdl_tensor *a, const bdl_tensor *b,
                          bdl_tensor **out, const char *function)
@@ -474,7 +475,7 @@ bdl_status bdl_tensor_clamp(const bdl_tensor *tensor, double least, double most,
     return bdl__tensor_clamp(tensor, least, most, out);
 }
 
-/* ---- products ------------------------------------------------------------------------------------- */
+/* ---- products ------------------------------------------------------------------------------ */
 
 bdl_status bdl_tensor_matmul(const bdl_tensor *a, const bdl_tensor *b, bdl_tensor **out)
 {
@@ -488,7 +489,7 @@ bdl_status bdl_tensor_dot(const bdl_tensor *a, const bdl_tensor *b, bdl_tensor *
     return bdl__tensor_dot(a, b, out);
 }
 
-/* ---- reductions ----------------------------------------------------------------------------------- */
+/* ---- reductions ---------------------------------------------------------------------------- */
 
 static bdl_status reduce(bdl__reduce_op op, double number, const bdl_tensor *tensor, int32_t axis,
                          bool keep_dims, bdl_tensor **out)
@@ -517,12 +518,14 @@ bdl_status bdl_tensor_min(const bdl_tensor *tensor, int32_t axis, bool keep_dims
     return reduce(BDL__MIN_OF, 0, tensor, axis, keep_dims, out);
 }
 
-bdl_status bdl_tensor_argmax(const bdl_tensor *tensor, int32_t axis, bool keep_dims, bdl_tensor **out)
+bdl_status bdl_tensor_argmax(const bdl_tensor *tensor, int32_t axis, bool keep_dims,
+                             bdl_tensor **out)
 {
     return reduce(BDL__ARGMAX, 0, tensor, axis, keep_dims, out);
 }
 
-bdl_status bdl_tensor_argmin(const bdl_tensor *tensor, int32_t axis, bool keep_dims, bdl_tensor **out)
+bdl_status bdl_tensor_argmin(const bdl_tensor *tensor, int32_t axis, bool keep_dims,
+                             bdl_tensor **out)
 {
     return reduce(BDL__ARGMIN, 0, tensor, axis, keep_dims, out);
 }
@@ -558,7 +561,7 @@ bdl_status bdl_tensor_all_close(const bdl_tensor *a, const bdl_tensor *b, double
     return bdl__tensor_all_close(a, b, rtol, atol, result);
 }
 
-/* ---- DLPack --------------------------------------------------------------------------------------- */
+/* ---- DLPack -------------------------------------------------------------------------------- */
 
 bdl_status bdl_tensor_to_dlpack(const bdl_tensor *tensor, struct DLManagedTensor **out)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading safetensors. The header is untrusted: every number in it is checked against the file's size
- * and against the others before any of it is used, and the tensors must cover the data without gaps.
+ * Reading safetensors. The header is untrusted: every number in it is checked against the file's
+ * size and against the others before any of it is used, and the tensors must cover the data without
+ * gaps.
  */
 #include "formats/safetensors.h"
 
@@ -42,7 +43,7 @@ size_t bdl__st_dtype_size(bdl__st_dtype dtype)
     return sizes[dtype];
 }
 
-/* ---- one tensor's entry ------------------------------------------------------------------------- */
+/* ---- one tensor's entry -------------------------------------------------------------------- */
 
 /* An entry while it is read: `where` is "file: tensor 'name'". */
 typedef struct entry {
@@ -136,7 +137,7 @@ static bdl_status read_tensor(bdl__safetensors *file, const bdl__json *object,
     return read_offsets(&e, object);
 }
 
-/* ---- the header --------------------------------------------------------------------------------- */
+/* ---- the header ---------------------------------------------------------------------------- */
 
 static bdl_status read_metadata(bdl__safetensors *file, const bdl__json *object)
 {
@@ -261,7 +262,7 @@ static bdl_status read_file(bdl__safetensors *file, const uint8_t *bytes, size_t
     return status;
 }
 
-/* ---- opening ------------------------------------------------------------------------------------ */
+/* ---- opening ------------------------------------------------------------------------------- */
 
 static bdl_status create(const bdl_allocator *allocator, const char *where,
                          bdl__safetensors **file)
@@ -318,7 +319,7 @@ void bdl__safetensors_free(bdl__safetensors *file)
     }
 }
 
-/* ---- access ------------------------------------------------------------------------------------- */
+/* ---- access -------------------------------------------------------------------------------- */
 
 int64_t bdl__safetensors_count(const bdl__safetensors *file)
 {

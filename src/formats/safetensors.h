@@ -52,8 +52,8 @@ const bdl__st_tensor *bdl__safetensors_find(const bdl__safetensors *file, const 
 /* Text of the metadata under this key, or NULL. */
 const char *bdl__safetensors_metadata(const bdl__safetensors *file, const char *key);
 
-/* Copies the elements to `dst` (dtype BDL_F32 or BDL_F64, count elements), converting from F16, BF16,
- * F32 or F64; other types are BDL_ERR_UNSUPPORTED. */
+/* Copies the elements to `dst` (dtype BDL_F32 or BDL_F64, count elements), converting from F16,
+ * BF16, F32 or F64; other types are BDL_ERR_UNSUPPORTED. */
 bdl_status bdl__safetensors_read(const bdl__st_tensor *tensor, bdl_dtype dtype, void *dst);
 
 typedef struct bdl__st_pair {
@@ -61,9 +61,9 @@ typedef struct bdl__st_pair {
     const char *value;
 } bdl__st_pair;
 
-/* Writes a file that appears at once or not at all: metadata in the given order, tensors and their data
- * in the given order; `size` and `count` are not read. The header is padded with spaces so that the data
- * starts at a multiple of 64 bytes. The same arguments give the same bytes. */
+/* Writes a file that appears at once or not at all: metadata in the given order, tensors and their
+ * data in the given order; `size` and `count` are not read. The header is padded with spaces so
+ * that the data starts at a multiple of 64 bytes. The same arguments give the same bytes. */
 bdl_status bdl__safetensors_write(const bdl_allocator *allocator, const char *path,
                                   const bdl__st_tensor *tensors, int64_t n_tensors,
                                   const bdl__st_pair *metadata, int64_t n_metadata);

@@ -12,7 +12,7 @@ enum { PREFIX_SIZE = 8, DATA_ALIGNMENT = 64 };
 #error "data are copied as they are in files, which are little-endian"
 #endif
 
-/* ---- reading elements ----------------------------------------------------------------------------- */
+/* ---- reading elements ---------------------------------------------------------------------- */
 
 static float float_from_bits(uint32_t bits)
 {
@@ -82,7 +82,7 @@ bdl_status bdl__safetensors_read(const bdl__st_tensor *tensor, bdl_dtype dtype, 
     return BDL_OK;
 }
 
-/* ---- writing -------------------------------------------------------------------------------------- */
+/* ---- writing ------------------------------------------------------------------------------- */
 
 static void write_numbers(bdl__json_writer *writer, const char *key, const int64_t *numbers,
                           int64_t n)

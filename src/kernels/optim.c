@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Updates of the optimization methods (formulas in optim.h). Each is one pass: gradient and weights are
- * read once, scaled, clipped, decayed and applied. Memory bound: about 12 to 28 bytes a weight.
+ * Updates of the optimization methods (formulas in optim.h). Each is one pass: gradient and weights
+ * are read once, scaled, clipped, decayed and applied. Memory bound: about 12 to 28 bytes a weight.
  */
 #include "kernels/optim.h"
 
@@ -23,8 +23,8 @@ R_INLINE common common_of(const bdl__optim_constants *constants)
     };
 }
 
-/* The gradient, scaled, clipped and decayed. r_max and r_min give their second argument where one is
- * not a number, so that a NaN passes through to the weights, where it is noticed. */
+/* The gradient, scaled, clipped and decayed. r_max and r_min give their second argument where one
+ * is not a number, so that a NaN passes through to the weights, where it is noticed. */
 R_INLINE real gradient(const common *with, real g, real w)
 {
     const real scaled = g * with->grad_scale;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Adagrad (Duchi, Hazan and Singer, "Adaptive subgradient methods", JMLR 2011) and Adadelta (Zeiler,
- * "ADADELTA: an adaptive learning rate method", 2012).
+ * Adagrad (Duchi, Hazan and Singer, "Adaptive subgradient methods", JMLR 2011) and Adadelta
+ * (Zeiler, "ADADELTA: an adaptive learning rate method", 2012).
  */
 #include "optim/optim.h"
 
@@ -107,9 +107,10 @@ static const bdl__optim_method adadelta = {
     .torch = "Adadelta",
     .since = "0.1",
     .summary = "Steps in the units of the weights, from averages of squares.",
-    .doc = "g = gradient + weight_decay * w; s = rho * s + (1 - rho) * g^2; "
-           "d = sqrt(x + eps) / sqrt(s + eps) * g; x = rho * x + (1 - rho) * d^2; w -= lr * d. As in "
-           "PyTorch.",
+    .doc =
+        "g = gradient + weight_decay * w; s = rho * s + (1 - rho) * g^2; "
+        "d = sqrt(x + eps) / sqrt(s + eps) * g; x = rho * x + (1 - rho) * d^2; w -= lr * d. As in "
+        "PyTorch.",
     .schema = {.name = "adadelta",
                .fields = adadelta_fields,
                .n_fields = BDL__COUNT_OF(adadelta_fields),

@@ -24,7 +24,7 @@ typedef struct adam_params {
         BDL_FIELD(adam_params, beta1, .def.f64 = 0.9, .range = BDL_IN(0, 1),                       \
                   .doc = "Share that the average of the gradient keeps in a step; below 1."),      \
         BDL_FIELD(adam_params, beta2, .def.f64 = 0.999, .range = BDL_IN(0, 1),                     \
-                  .doc = "The same for the average of its square (adamax: its maximum); below 1."), \
+                  .doc = "The same for its square (adamax: its maximum); below 1."),               \
         BDL_FIELD(adam_params, eps, .def.f64 = 1e-8, .range = BDL_AT_LEAST(0),                     \
                   .doc = "Added to the divisor.")
 
@@ -133,9 +133,10 @@ static const bdl__optim_method adamax = {
     .torch = "Adamax",
     .since = "0.1",
     .summary = "Adam by the maximum norm instead of the average of the square.",
-    .doc = "g = gradient + weight_decay * w; m = beta1 * m + (1 - beta1) * g; "
-           "u = max(beta2 * u, |g| + eps); in step t = 1, 2 ... w -= lr / (1 - beta1^t) * m / u. As "
-           "in PyTorch.",
+    .doc =
+        "g = gradient + weight_decay * w; m = beta1 * m + (1 - beta1) * g; "
+        "u = max(beta2 * u, |g| + eps); in step t = 1, 2 ... w -= lr / (1 - beta1^t) * m / u. As "
+        "in PyTorch.",
     .schema = SCHEMA("adamax", adamax_fields),
     .check = check,
     .n_states = n_states,

@@ -12,8 +12,8 @@ typedef struct bdl__clip {
 
 /* No clipping. */
 bdl__clip bdl__clip_none(void);
-/* From "norm(5)", "value(0.5)" (both signs), "value(-1, 1)", or both, "norm(5), value(1)"; "" or "none"
- * clips nothing. */
+/* From "norm(5)", "value(0.5)" (both signs), "value(-1, 1)", or both, "norm(5), value(1)"; "" or
+ * "none" clips nothing. */
 bdl_status bdl__clip_parse(const bdl_allocator *allocator, const char *text, bdl__clip *clip);
 /* As bdl__clip_parse reads it. */
 void bdl__clip_to_text(const bdl__clip *clip, bdl__text *out);

@@ -18,7 +18,7 @@ struct bdl__optim {
     void *params;
 };
 
-/* ---- methods ------------------------------------------------------------------------------------ */
+/* ---- methods ------------------------------------------------------------------------------- */
 
 #define BDL_ENTRY(family) extern const bdl__optim_family bdl__optim_family_##family;
 #include "optims_gen.inc"
@@ -68,7 +68,7 @@ static bdl_status find_method(const char *name, const bdl__optim_method **method
     return BDL_ERR_NOT_FOUND;
 }
 
-/* ---- creation ----------------------------------------------------------------------------------- */
+/* ---- creation ------------------------------------------------------------------------------ */
 
 static bdl_status create_empty(const bdl_allocator *allocator, bdl__optim **optim)
 {
@@ -153,7 +153,7 @@ void bdl__optim_free(bdl__optim *optim)
     }
 }
 
-/* ---- access ------------------------------------------------------------------------------------- */
+/* ---- access -------------------------------------------------------------------------------- */
 
 const bdl__optim_method *bdl__optim_method_of(const bdl__optim *optim)
 {
@@ -197,7 +197,7 @@ void bdl__optim_to_json(const bdl__optim *optim, bdl__json_writer *writer)
     bdl__json_close(writer, '}');
 }
 
-/* ---- an iteration ------------------------------------------------------------------------------- */
+/* ---- an iteration -------------------------------------------------------------------------- */
 
 void bdl__optim_begin(const bdl__optim *optim, int64_t iteration, double rate, double grad_scale,
                       const bdl__clip *clip, bdl__optim_step *step)
@@ -281,7 +281,7 @@ void bdl__optim_update(const bdl__optim_step *step, bdl__target target, void *we
     }
 }
 
-/* ---- the norm ------------------------------------------------------------------------------------- */
+/* ---- the norm ------------------------------------------------------------------------------ */
 
 static double block_square_sum(const struct bdl__optim_kernels *kernels, size_t size,
                                const void *grads, bdl__param_ranges ranges, int64_t begin)
@@ -334,7 +334,8 @@ double bdl__optim_clip_norm(bdl__optim_step *step, double norm)
 {
     const double scaled = norm * step->constants.grad_scale;
     const double scale = step->max_norm / (scaled + 1e-6);
-    /* Not `scale < 1`: a gradient that is not a number must reach the weights, where it is noticed. */
+    /* Not `scale < 1`: a gradient that is not a number must reach the weights, where it is
+     * noticed. */
     if (step->max_norm > 0 && !(scale >= 1)) {
         step->constants.grad_scale *= scale;
     }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Optimization methods on ranges of the flat parameter vector. The vector is cut into blocks of
- * BDL__BLOCK scalars; each parameter tensor starts at a multiple of 16 scalars, and what lies between
- * tensors is zero and stays zero. An update is element-wise: any split of the vector into parts that
- * begin and end at multiples of 16 gives the same bits.
+ * BDL__BLOCK scalars; each parameter tensor starts at a multiple of 16 scalars, and what lies
+ * between tensors is zero and stays zero. An update is element-wise: any split of the vector into
+ * parts that begin and end at multiples of 16 gives the same bits.
  *
  * One iteration:
  *
@@ -25,8 +25,8 @@
 #define BDL__BLOCK 4096
 #define BDL__MAX_OPTIM_STATES 3
 
-/* One parameter tensor, or neighbours that are treated alike. Lists of ranges are sorted by begin and
- * do not overlap; `begin` is a multiple of 16. */
+/* One parameter tensor, or neighbours that are treated alike. Lists of ranges are sorted by begin
+ * and do not overlap; `begin` is a multiple of 16. */
 typedef struct bdl__param_range {
     int64_t begin, end; /* scalars */
     double lr_scale;    /* multiplies the learning rate */
@@ -58,12 +58,14 @@ typedef struct bdl__optim_method {
     const char *since;
     const char *summary;
     const char *doc; /* formula and source */
-    bdl__schema schema; /* has the fields lr and weight_decay, which come first in the params struct */
+    bdl__schema
+        schema;     /* has the fields lr and weight_decay, which come first in the params struct */
     bool decoupled; /* weight decay shrinks the weights instead of joining the gradient */
 
     bdl_status (*check)(const void *params); /* what ranges of fields cannot say; NULL = nothing */
     int (*n_states)(const void *params);
-    /* Sets the method's own constants for update number `iteration` (from 0), and may change the rate. */
+    /* Sets the method's own constants for update number `iteration` (from 0), and may change the
+     * rate. */
     void (*begin)(const void *params, int64_t iteration, bdl__optim_constants *constants);
     void (*update)(const struct bdl__optim_kernels *kernels, real *weights, const real *grads,
                    real *const states[BDL__MAX_OPTIM_STATES], int64_t n,
@@ -93,8 +95,9 @@ void bdl__optim_to_text(const bdl__optim *optim, bdl__text *out);
 /* {"name": "sgd", "params": {...}}: all fields. */
 void bdl__optim_to_json(const bdl__optim *optim, bdl__json_writer *writer);
 
-/* Starts update number `iteration` (from 0) with this learning rate. The gradients are sums: they are
- * multiplied by `grad_scale` (1 / divisor of the loss) within the update. `clip` may be NULL. */
+/* Starts update number `iteration` (from 0) with this learning rate. The gradients are sums: they
+ * are multiplied by `grad_scale` (1 / divisor of the loss) within the update. `clip` may be NULL.
+ */
 void bdl__optim_begin(const bdl__optim *optim, int64_t iteration, double rate, double grad_scale,
                       const bdl__clip *clip, bdl__optim_step *step);
 
@@ -121,8 +124,8 @@ const bdl__optim_method *bdl__optim_method_at(int64_t i);
 #define BDL_OPTIM_FAMILY(family, ...)                                                              \
     static const bdl__optim_method *const bdl__optim_methods_##family[] = {__VA_ARGS__};           \
     extern const bdl__optim_family bdl__optim_family_##family;                                     \
-    const bdl__optim_family bdl__optim_family_##family = {bdl__optim_methods_##family,             \
-                                                          BDL__COUNT_OF(bdl__optim_methods_##family)};
+    const bdl__optim_family bdl__optim_family_##family = {                                         \
+        bdl__optim_methods_##family, BDL__COUNT_OF(bdl__optim_methods_##family)};
 
 typedef struct bdl__optim_family {
     const bdl__optim_method *const *methods;

@@ -6,7 +6,8 @@
 #include <stdbool.h>
 #include <string.h>
 
-/* log 2 in two parts: `high` has 21 zero bits at its end, so that its product with an exponent is exact. */
+/* log 2 in two parts: `high` has 21 zero bits at its end, so that its product with an exponent is
+ * exact. */
 static const double log2_high = 0x1.62e42feep-1;
 static const double log2_low = 0x1.a39ef35793c76p-33;
 

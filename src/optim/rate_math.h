@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The functions that learning rates are made of, in plain double arithmetic: a libm's last bit differs
- * from machine to machine and would end up in the weights. Errors stay within a few units of the last
- * place.
+ * The functions that learning rates are made of, in plain double arithmetic: a libm's last bit
+ * differs from machine to machine and would end up in the weights. Errors stay within a few units
+ * of the last place.
  */
 #ifndef BDL_OPTIM_RATE_MATH_H
 #define BDL_OPTIM_RATE_MATH_H

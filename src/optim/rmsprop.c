@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * RMSprop (Tieleman and Hinton, Neural Networks for Machine Learning, lecture 6.5, 2012); centered as
- * in Graves, "Generating sequences with recurrent neural networks", 2013.
+ * RMSprop (Tieleman and Hinton, Neural Networks for Machine Learning, lecture 6.5, 2012); centered
+ * as in Graves, "Generating sequences with recurrent neural networks", 2013.
  */
 #include "optim/optim.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Schedules as lists of parts: which part runs, where in it training stands, and what base rate it got
- * from the parts before it. Nothing is remembered but plateau's state, so that a resumed run finds the
- * same rates.
+ * Schedules as lists of parts: which part runs, where in it training stands, and what base rate it
+ * got from the parts before it. Nothing is remembered but plateau's state, so that a resumed run
+ * finds the same rates.
  */
 #include "optim/schedule.h"
 
@@ -31,7 +31,7 @@ static bool is_plateau(const part *p)
     return p->kind->rate == NULL;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------ */
+/* ---- reading ------------------------------------------------------------------------------- */
 
 static bdl_status find_kind(const char *name, const bdl__schedule_kind **kind)
 {
@@ -46,7 +46,8 @@ static bdl_status find_kind(const char *name, const bdl__schedule_kind **kind)
     }
     const char *const nearest = bdl__nearest_name(name, names, n);
     if (nearest != NULL) {
-        BDL__FAIL(BDL_ERR_NOT_FOUND, "no schedule is named '%s'; did you mean '%s'?", name, nearest);
+        BDL__FAIL(BDL_ERR_NOT_FOUND, "no schedule is named '%s'; did you mean '%s'?", name,
+                  nearest);
     }
     BDL__FAIL(BDL_ERR_NOT_FOUND, "no schedule is named '%s'; see 'bdl schema' for the list", name);
 }
@@ -91,8 +92,8 @@ static bdl_status parse(bdl__schedule *schedule, const char *text)
                        "schedule '%s': expected 'then' between parts, got '%s'", text, words[i]);
         }
     }
-    BDL__CHECK(place % 2 == 1, BDL_ERR_INVALID_ARGUMENT, "schedule '%s': expected a part after 'then'",
-               text);
+    BDL__CHECK(place % 2 == 1, BDL_ERR_INVALID_ARGUMENT,
+               "schedule '%s': expected a part after 'then'", text);
     for (int i = 0; i + 1 < schedule->n_parts; i++) {
         const char *const name = schedule->parts[i].kind->schema.name;
         BDL__CHECK(units_of(&schedule->parts[i]) > 0, BDL_ERR_INVALID_ARGUMENT,
@@ -138,7 +139,7 @@ void bdl__schedule_to_text(const bdl__schedule *schedule, bdl__text *out)
     }
 }
 
-/* ---- the rate ----------------------------------------------------------------------------------- */
+/* ---- the rate ------------------------------------------------------------------------------ */
 
 static bdl__schedule_unit unit_of(const part *p)
 {
@@ -186,7 +187,8 @@ static double part_rate(const part *p, double lr, double t)
                          : p->kind->rate(p->params, lr, t);
 }
 
-/* What a part leaves to the next: a ramp the rate it leads to, others the rate of their last unit. */
+/* What a part leaves to the next: a ramp the rate it leads to, others the rate of their last
+ * unit. */
 static double last_rate(const part *p, double lr)
 {
     const bool is_smooth = p->kind->length != NULL || unit_of(p) == BDL__UNIT_EPOCH_FRACTION;
@@ -220,7 +222,7 @@ double bdl__schedule_rate(const bdl__schedule *schedule, double base, const bdl_
     return part_rate(p, base, position(p, progress, start));
 }
 
-/* ---- plateau -------------------------------------------------------------------------------------- */
+/* ---- plateau ------------------------------------------------------------------------------- */
 
 static int running_part(const bdl__schedule *schedule, const bdl__progress *progress)
 {

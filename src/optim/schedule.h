@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Learning-rate schedules: rate = f(base rate, position). Only `plateau` has a state, which goes into
- * checkpoints. Parts follow one another: "warmup(500) then cosine(9500)"; a part starts from the rate
- * that the one before ended at. A part's position counts from its own start, in its unit: iteration,
- * epoch (whole ones, as PyTorch's schedulers are stepped) or epoch_fraction. How long a part lasts is its
- * `length` (warmup, cosine, poly), or `lasts` in its unit; the last part needs neither.
+ * Learning-rate schedules: rate = f(base rate, position). Only `plateau` has a state, which goes
+ * into checkpoints. Parts follow one another: "warmup(500) then cosine(9500)"; a part starts from
+ * the rate that the one before ended at. A part's position counts from its own start, in its unit:
+ * iteration, epoch (whole ones, as PyTorch's schedulers are stepped) or epoch_fraction. How long a
+ * part lasts is its `length` (warmup, cosine, poly), or `lasts` in its unit; the last part needs
+ * neither.
  *
- * The arithmetic is bdl's own (optim/rate_math.h), so that a rate has the same bits on every machine.
+ * The arithmetic is bdl's own (optim/rate_math.h), so that a rate has the same bits on every
+ * machine.
  */
 #ifndef BDL_OPTIM_SCHEDULE_H
 #define BDL_OPTIM_SCHEDULE_H
@@ -29,16 +31,17 @@ bdl_status bdl__schedule_create(const bdl_allocator *allocator, const char *text
 void bdl__schedule_free(bdl__schedule *schedule);
 
 /* The rate for the next update. A pure function of its arguments and of plateau's state. */
-double bdl__schedule_rate(const bdl__schedule *schedule, double base, const bdl__progress *progress);
+double bdl__schedule_rate(const bdl__schedule *schedule, double base,
+                          const bdl__progress *progress);
 
-/* What the running part wants to be told at the end of each epoch: "loss", "score" or a metric's name;
- * NULL if nothing. */
+/* What the running part wants to be told at the end of each epoch: "loss", "score" or a metric's
+ * name; NULL if nothing. */
 const char *bdl__schedule_monitor(const bdl__schedule *schedule, const bdl__progress *progress);
 /* Tells it. True if that lowered the rate. */
 bool bdl__schedule_observe(bdl__schedule *schedule, const bdl__progress *progress, double value);
 
-/* The state for checkpoints: an array with an object a part. Reading fails on another schedule's state
- * and changes nothing then. */
+/* The state for checkpoints: an array with an object a part. Reading fails on another schedule's
+ * state and changes nothing then. */
 void bdl__schedule_state_to_json(const bdl__schedule *schedule, bdl__json_writer *writer);
 bdl_status bdl__schedule_state_from_json(bdl__schedule *schedule, const bdl__json *state,
                                          const char *where);

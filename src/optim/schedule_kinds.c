@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Formulas of the schedules, in PyTorch's and BigDL's meaning. `t` counts from 0 at the part's start; the
- * first update of training has t = 0.
+ * Formulas of the schedules, in PyTorch's and BigDL's meaning. `t` counts from 0 at the part's
+ * start; the first update of training has t = 0.
  */
 #include "optim/schedule_kinds.h"
 
@@ -238,7 +238,7 @@ static double warmup_rate(const void *params, double lr, double t)
     return done < 1 ? lr * (p->start + (1 - p->start) * done) : lr;
 }
 
-/* ---- plateau -------------------------------------------------------------------------------------- */
+/* ---- plateau ------------------------------------------------------------------------------- */
 
 typedef struct plateau_params {
     bdl__choice unit;
@@ -308,8 +308,10 @@ static bool is_better(const plateau_params *p, const bdl__plateau_state *state, 
         return value == value;
     }
     const double sign = p->mode.i == MODE_MIN ? -1 : 1;
-    const double by = p->threshold_mode.i == THRESHOLD_ABS ? p->threshold : p->threshold * state->best;
-    return p->mode.i == MODE_MIN ? value < state->best + sign * by : value > state->best + sign * by;
+    const double by =
+        p->threshold_mode.i == THRESHOLD_ABS ? p->threshold : p->threshold * state->best;
+    return p->mode.i == MODE_MIN ? value < state->best + sign * by
+                                 : value > state->best + sign * by;
 }
 
 bool bdl__plateau_observe(const void *params, bdl__plateau_state *state, double value)
@@ -335,7 +337,7 @@ bool bdl__plateau_observe(const void *params, bdl__plateau_state *state, double 
     return true;
 }
 
-/* ---- the table ------------------------------------------------------------------------------------ */
+/* ---- the table ----------------------------------------------------------------------------- */
 
 #define PLAIN(kind_name, table, type, rate_of) /* a kind that has no end of its own */             \
     .since = "0.1", .schema = SCHEMA(kind_name, table, type), .rate = (rate_of)

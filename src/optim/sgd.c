@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Stochastic gradient descent with momentum (Polyak 1964) and Nesterov's form of it, as in Sutskever
- * et al., "On the importance of initialization and momentum in deep learning", ICML 2013.
+ * Stochastic gradient descent with momentum (Polyak 1964) and Nesterov's form of it, as in
+ * Sutskever et al., "On the importance of initialization and momentum in deep learning", ICML 2013.
  */
 #include "optim/optim.h"
 

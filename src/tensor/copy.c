@@ -5,15 +5,16 @@
 #include "tensor/loops.h"
 #include "tensor/walk.h"
 
-/* ---- overlap -------------------------------------------------------------------------------------- */
+/* ---- overlap ------------------------------------------------------------------------------- */
 
 bdl_status bdl__tensor_check_writable(const bdl_tensor *tensor)
 {
     for (int32_t i = 0; i < tensor->shape.rank; i++) {
-        BDL__CHECK(tensor->stride[i] != 0 || tensor->shape.dim[i] == 1, BDL_ERR_INVALID_ARGUMENT,
-                   "expected a tensor whose elements are all different to write to, got an expanded "
-                   "view (axis %" PRId32 ")",
-                   i);
+        BDL__CHECK(
+            tensor->stride[i] != 0 || tensor->shape.dim[i] == 1, BDL_ERR_INVALID_ARGUMENT,
+            "expected a tensor whose elements are all different to write to, got an expanded "
+            "view (axis %" PRId32 ")",
+            i);
     }
     return BDL_OK;
 }
@@ -58,7 +59,7 @@ bool bdl__tensor_overlaps(const bdl_tensor *dst, const bdl_tensor *src)
     return first_dst < end_src && first_src < end_dst && !is_same_view(dst, src);
 }
 
-/* ---- copying -------------------------------------------------------------------------------------- */
+/* ---- copying ------------------------------------------------------------------------------- */
 
 typedef struct conversion {
     bdl_dtype from, to;

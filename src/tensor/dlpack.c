@@ -6,7 +6,7 @@
 
 #include "tensor/tensor.h"
 
-/* ---- out ------------------------------------------------------------------------------------------ */
+/* ---- out ----------------------------------------------------------------------------------- */
 
 /* What a consumer holds; `managed` is its view of it. */
 typedef struct exported {
@@ -55,7 +55,7 @@ bdl_status bdl__tensor_to_dlpack(const bdl_tensor *tensor, struct DLManagedTenso
     return BDL_OK;
 }
 
-/* ---- in ------------------------------------------------------------------------------------------- */
+/* ---- in ------------------------------------------------------------------------------------ */
 
 static bdl_status dtype_of(DLDataType type, bdl_dtype *dtype)
 {
@@ -67,10 +67,11 @@ static bdl_status dtype_of(DLDataType type, bdl_dtype *dtype)
             return BDL_OK;
         }
     }
-    return bdl__fail(BDL_ERR_UNSUPPORTED,
-                     "DLPack: expected f32, f64, i32, i64 or u8, got type code %d of %d bits and %d "
-                     "lanes",
-                     type.code, type.bits, type.lanes);
+    return bdl__fail(
+        BDL_ERR_UNSUPPORTED,
+        "DLPack: expected f32, f64, i32, i64 or u8, got type code %d of %d bits and %d "
+        "lanes",
+        type.code, type.bits, type.lanes);
 }
 
 static bdl_status read_header(const DLTensor *from, bdl_tensor *header)

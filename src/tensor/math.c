@@ -26,7 +26,7 @@ static bdl_status check_types(const char *what, const bdl_tensor *a, const bdl_t
     return BDL_OK;
 }
 
-/* ---- two tensors ------------------------------------------------------------------------------------ */
+/* ---- two tensors --------------------------------------------------------------------------- */
 
 typedef struct test_call {
     const bdl__loops *loops;
@@ -134,7 +134,7 @@ bdl_status bdl__tensor_binary_in_place(bdl__binary_op op, bdl_tensor *dst, const
     return BDL_OK;
 }
 
-/* ---- one tensor ------------------------------------------------------------------------------------- */
+/* ---- one tensor ---------------------------------------------------------------------------- */
 
 typedef struct unary_call {
     const bdl__loops *loops;
@@ -199,7 +199,7 @@ bdl_status bdl__tensor_clamp(const bdl_tensor *tensor, double least, double most
     return BDL_OK;
 }
 
-/* ---- equality --------------------------------------------------------------------------------------- */
+/* ---- equality ------------------------------------------------------------------------------ */
 
 typedef struct close_call {
     const bdl__loops *loops;

@@ -17,7 +17,8 @@ static bdl_status fail_shapes(const bdl_tensor *a, const bdl_tensor *b)
 {
     char text_a[BDL__SHAPE_TEXT_SIZE];
     char text_b[BDL__SHAPE_TEXT_SIZE];
-    return bdl__fail(BDL_ERR_SHAPE, "matmul: expected shapes (..., m, k) and (..., k, n), got %s and %s",
+    return bdl__fail(BDL_ERR_SHAPE,
+                     "matmul: expected shapes (..., m, k) and (..., k, n), got %s and %s",
                      bdl__shape_text(&a->shape, text_a, sizeof text_a),
                      bdl__shape_text(&b->shape, text_b, sizeof text_b));
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Printing in Torch's form. One format for the whole tensor, chosen from the magnitudes of what is
- * shown: whole numbers as they are; others with four decimals, divided by a common power of ten where
- * they are large or small; scientific where magnitudes span more than four powers of ten.
+ * shown: whole numbers as they are; others with four decimals, divided by a common power of ten
+ * where they are large or small; scientific where magnitudes span more than four powers of ten.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -29,7 +29,7 @@ typedef struct printer {
     int width;
 } printer;
 
-/* ---- which elements are shown ------------------------------------------------------------------- */
+/* ---- which elements are shown -------------------------------------------------------------- */
 
 static bool is_cut_axis(const printer *p, int32_t axis)
 {
@@ -67,7 +67,7 @@ static void for_each(printer *p, int32_t axis, const char *data, element_fn fn, 
     }
 }
 
-/* ---- the format ----------------------------------------------------------------------------------- */
+/* ---- the format ---------------------------------------------------------------------------- */
 
 typedef struct magnitudes {
     bool is_whole;
@@ -103,7 +103,10 @@ static int format_element(const printer *p, const char *element, char *buffer)
         return snprintf(buffer, ELEMENT_SIZE, "%" PRId64, whole);
     }
     if (!isfinite(value)) {
-        return snprintf(buffer, ELEMENT_SIZE, "%s", isnan(value) ? "nan" : value < 0 ? "-inf" : "inf");
+        return snprintf(buffer, ELEMENT_SIZE, "%s",
+                        isnan(value) ? "nan"
+                        : value < 0  ? "-inf"
+                                     : "inf");
     }
     const char *const format = p->style == WHOLE ? "%.1f" : p->style == FIXED ? "%.4f" : "%.4e";
     return snprintf(buffer, ELEMENT_SIZE, format, value / p->scale);
@@ -135,7 +138,7 @@ static void choose_format(printer *p)
     for_each(p, 0, p->tensor->data, widen, NULL);
 }
 
-/* ---- text ----------------------------------------------------------------------------------------- */
+/* ---- text ---------------------------------------------------------------------------------- */
 
 static void print_scale(printer *p, const char *indent)
 {

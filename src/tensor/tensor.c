@@ -59,7 +59,7 @@ bdl_status bdl__dtype_check(bdl_dtype dtype)
     return BDL_OK;
 }
 
-/* ---- shapes and strides ------------------------------------------------------------------------- */
+/* ---- shapes and strides -------------------------------------------------------------------- */
 
 bdl_status bdl__shape_make(int32_t rank, const int64_t *dims, const char *what, bdl__shape *shape)
 {
@@ -114,7 +114,7 @@ bdl_status bdl__tensor_axis(const bdl_tensor *tensor, int32_t axis, int32_t *che
     return BDL_OK;
 }
 
-/* ---- storage -------------------------------------------------------------------------------------- */
+/* ---- storage ------------------------------------------------------------------------------- */
 
 void bdl__storage_release(bdl__storage *storage)
 {
@@ -206,7 +206,7 @@ bdl_status bdl__tensor_like(const bdl_tensor *like, bdl_dtype dtype, const bdl__
     return bdl__tensor_new(&like->storage->allocator, dtype, shape, out);
 }
 
-/* ---- elements ------------------------------------------------------------------------------------- */
+/* ---- elements ------------------------------------------------------------------------------ */
 
 /* The limits of the integer types; a double of 2^63 is just too large for i64. */
 static bool fits(bdl_dtype dtype, double value)
@@ -228,7 +228,8 @@ static bool fits(bdl_dtype dtype, double value)
 
 bdl_status bdl__value_check(bdl_dtype dtype, double value)
 {
-    const bool is_exact = fits(dtype, value) && (bdl__dtype_is_float(dtype) || trunc(value) == value);
+    const bool is_exact =
+        fits(dtype, value) && (bdl__dtype_is_float(dtype) || trunc(value) == value);
     BDL__CHECK(is_exact, BDL_ERR_INVALID_ARGUMENT, "expected a value that %s holds exactly, got %g",
                bdl__dtype_name(dtype), value);
     return BDL_OK;
@@ -284,15 +285,15 @@ bdl_status bdl__tensor_element(const bdl_tensor *tensor, const int64_t *index, v
     for (int32_t i = 0; i < tensor->shape.rank; i++) {
         const int64_t dim = tensor->shape.dim[i];
         BDL__CHECK(index[i] >= -dim && index[i] < dim, BDL_ERR_INVALID_ARGUMENT,
-                   "index of axis %" PRId32 ": expected %" PRId64 " to %" PRId64 ", got %" PRId64, i,
-                   -dim, dim - 1, index[i]);
+                   "index of axis %" PRId32 ": expected %" PRId64 " to %" PRId64 ", got %" PRId64,
+                   i, -dim, dim - 1, index[i]);
         offset += (index[i] < 0 ? index[i] + dim : index[i]) * tensor->stride[i];
     }
     *element = tensor->data + offset * (int64_t)bdl__dtype_size(tensor->dtype);
     return BDL_OK;
 }
 
-/* ---- filled tensors --------------------------------------------------------------------------------- */
+/* ---- filled tensors ------------------------------------------------------------------------ */
 
 bdl_status bdl__tensor_arange(const bdl_allocator *allocator, bdl_dtype dtype, double start,
                               double end, double step, bdl_tensor **out)
@@ -336,7 +337,8 @@ bdl_status bdl__tensor_random(const bdl_allocator *allocator, bdl_dtype dtype,
             ((double *)(void *)made->data)[i] = value;
         } else {
             /* 24 bits, so that rounding cannot reach 1. */
-            ((float *)(void *)made->data)[i] = (float)(normal ? value : floor(value * 0x1p24) * 0x1p-24);
+            ((float *)(void *)made->data)[i] =
+                (float)(normal ? value : floor(value * 0x1p24) * 0x1p-24);
         }
     }
     *out = made;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tensors: reference-counted storage and strided views. The functions do what their public namesakes in
- * <bdl/tensor.h> say; those only check for NULL first.
+ * Tensors: reference-counted storage and strided views. The functions do what their public
+ * namesakes in <bdl/tensor.h> say; those only check for NULL first.
  */
 #ifndef BDL_TENSOR_TENSOR_H
 #define BDL_TENSOR_TENSOR_H
@@ -43,7 +43,7 @@ bool bdl__dtype_is_float(bdl_dtype dtype);
 /* Fails unless it is one that tensors have. */
 bdl_status bdl__dtype_check(bdl_dtype dtype);
 
-/* ---- tensor.c --------------------------------------------------------------------------------- */
+/* ---- tensor.c ------------------------------------------------------------------------------ */
 
 /* A shape from the user's numbers, checked. */
 bdl_status bdl__shape_make(int32_t rank, const int64_t *dims, const char *what, bdl__shape *shape);
@@ -80,7 +80,7 @@ bdl_status bdl__tensor_random(const bdl_allocator *allocator, bdl_dtype dtype,
 /* The element at a user's index, negative numbers from the end. */
 bdl_status bdl__tensor_element(const bdl_tensor *tensor, const int64_t *index, void **element);
 
-/* ---- view.c ----------------------------------------------------------------------------------- */
+/* ---- view.c -------------------------------------------------------------------------------- */
 
 bdl_status bdl__tensor_narrow(const bdl_tensor *tensor, int32_t axis, int64_t begin, int64_t length,
                               bdl_tensor **out);
@@ -100,7 +100,7 @@ bool bdl__broadcast_strides(const bdl_tensor *tensor, const bdl__shape *shape,
 bdl_status bdl__broadcast_shape(const bdl__shape *a, const bdl__shape *b, const char *what,
                                 bdl__shape *shape);
 
-/* ---- copy.c ----------------------------------------------------------------------------------- */
+/* ---- copy.c -------------------------------------------------------------------------------- */
 
 bdl_status bdl__tensor_contiguous(const bdl_tensor *tensor, bdl_tensor **out);
 bdl_status bdl__tensor_convert(const bdl_tensor *tensor, bdl_dtype dtype, bdl_tensor **out);
@@ -111,7 +111,7 @@ bdl_status bdl__tensor_check_writable(const bdl_tensor *tensor);
 /* Whether writing to `dst` could change what is read later from `src`. */
 bool bdl__tensor_overlaps(const bdl_tensor *dst, const bdl_tensor *src);
 
-/* ---- math.c ----------------------------------------------------------------------------------- */
+/* ---- math.c -------------------------------------------------------------------------------- */
 
 /* The order is that of the tables in loops.inc. */
 typedef enum bdl__binary_op {
@@ -134,12 +134,12 @@ bdl_status bdl__tensor_equal(const bdl_tensor *a, const bdl_tensor *b, bool *res
 bdl_status bdl__tensor_all_close(const bdl_tensor *a, const bdl_tensor *b, double rtol, double atol,
                                  bool *result);
 
-/* ---- matmul.c --------------------------------------------------------------------------------- */
+/* ---- matmul.c ------------------------------------------------------------------------------ */
 
 bdl_status bdl__tensor_matmul(const bdl_tensor *a, const bdl_tensor *b, bdl_tensor **out);
 bdl_status bdl__tensor_dot(const bdl_tensor *a, const bdl_tensor *b, bdl_tensor **out);
 
-/* ---- reduce.c --------------------------------------------------------------------------------- */
+/* ---- reduce.c ------------------------------------------------------------------------------ */
 
 typedef enum bdl__reduce_op {
     BDL__SUM, BDL__MEAN, BDL__MAX_OF, BDL__MIN_OF, BDL__ARGMAX, BDL__ARGMIN, BDL__NORM, BDL__VAR,
@@ -150,7 +150,7 @@ typedef enum bdl__reduce_op {
 bdl_status bdl__tensor_reduce(bdl__reduce_op op, double number, const bdl_tensor *tensor,
                               int32_t axis, bool keep_dims, bdl_tensor **out);
 
-/* ---- print.c, dlpack.c ------------------------------------------------------------------------ */
+/* ---- print.c, dlpack.c --------------------------------------------------------------------- */
 
 void bdl__tensor_print(const bdl_tensor *tensor, bdl__text *text);
 bdl_status bdl__tensor_to_dlpack(const bdl_tensor *tensor, struct DLManagedTensor **out);

@@ -74,7 +74,7 @@ bdl_status bdl__tensor_transpose(const bdl_tensor *tensor, int32_t axis_a, int32
     return bdl__tensor_share(&header, out);
 }
 
-/* ---- another shape ------------------------------------------------------------------------------ */
+/* ---- another shape ------------------------------------------------------------------------- */
 
 /* The dimension that stands for -1, given the product of the others; 0 if there is none. */
 static int64_t missing_dim(int64_t count, int64_t known)
@@ -124,8 +124,8 @@ static bdl_status resolve_shape(const bdl_tensor *tensor, int32_t rank, const in
     return bdl__shape_make(rank, resolved, "view", shape);
 }
 
-/* The tensor's axes, without those of size 1 and with neighbours joined where they lie in memory like
- * one axis. */
+/* The tensor's axes, without those of size 1 and with neighbours joined where they lie in memory
+ * like one axis. */
 static bdl_tensor joined_axes(const bdl_tensor *tensor)
 {
     bdl_tensor joined = {.dtype = tensor->dtype};
@@ -149,8 +149,8 @@ static bdl_tensor joined_axes(const bdl_tensor *tensor)
     return joined;
 }
 
-/* Strides of `shape` over the same elements: each joined axis must be covered by whole new axes. False
- * if the strides do not allow it. */
+/* Strides of `shape` over the same elements: each joined axis must be covered by whole new axes.
+ * False if the strides do not allow it. */
 static bool view_strides(const bdl_tensor *tensor, const bdl__shape *shape,
                          int64_t stride[BDL_MAX_RANK])
 {
@@ -192,7 +192,7 @@ bdl_status bdl__tensor_view(const bdl_tensor *tensor, int32_t rank, const int64_
     return BDL_OK;
 }
 
-/* ---- broadcasting --------------------------------------------------------------------------------- */
+/* ---- broadcasting -------------------------------------------------------------------------- */
 
 bool bdl__broadcast_strides(const bdl_tensor *tensor, const bdl__shape *shape,
                             int64_t stride[BDL_MAX_RANK])

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Walking: axes that lie alike in all operands are joined, so that runs are as long as they can be. */
+/* Walking: axes that lie alike in all operands are joined, so that runs are as long as they can
+ * be. */
 #include "tensor/walk.h"
 
 void bdl__walk_init(bdl__walk *walk, const bdl__shape *shape)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The tensor API through the public header: every function under an allocator that refuses request 1,
- * 2, 3 ... until all goes well (nothing leaks, arguments stay as they were), NULL arguments, and the
- * allocator's own checks. Compiled as C11 and as C++17.
+ * The tensor API through the public header: every function under an allocator that refuses request
+ * 1, 2, 3 ... until all goes well (nothing leaks, arguments stay as they were), NULL arguments, and
+ * the allocator's own checks. Compiled as C11 and as C++17.
  */
 #include <bdl/bdl.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 
 #include "test.h"
 
-/* ---- an allocator that fails ------------------------------------------------------------------- */
+/* ---- an allocator that fails --------------------------------------------------------------- */
 
 typedef struct failing {
     bdl_allocator allocator;
@@ -48,7 +48,7 @@ static void failing_init(failing *f)
     f->allocator.user = f;
 }
 
-/* ---- every function that makes a tensor ---------------------------------------------------------- */
+/* ---- every function that makes a tensor ---------------------------------------------------- */
 
 /* Arguments of the calls below: a, b (2,3) floats; v (3) floats; all from the failing allocator. */
 typedef struct operands {
@@ -278,7 +278,7 @@ BDL_TEST(printing_survives_refused_memory)
     CHECK_EQ_I64(f.n_live, 0);
 }
 
-/* ---- arguments ------------------------------------------------------------------------------------ */
+/* ---- arguments ----------------------------------------------------------------------------- */
 
 BDL_TEST(null_arguments_are_refused)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Optimization methods: ten steps of each against a plain double reference written from the papers, on
- * every target; splits, ranges, frozen parts, clipping and the norm.
+ * Optimization methods: ten steps of each against a plain double reference written from the papers,
+ * on every target; splits, ranges, frozen parts, clipping and the norm.
  */
 #include "optim/optim.h"
 
@@ -74,7 +74,8 @@ static void put(void *vector, size_t size, int64_t i, double value)
 
 static double get(const void *vector, size_t size, int64_t i)
 {
-    return size == sizeof(double) ? ((const double *)vector)[i] : (double)((const float *)vector)[i];
+    return size == sizeof(double) ? ((const double *)vector)[i]
+                                  : (double)((const float *)vector)[i];
 }
 
 /* Values that float holds exactly, so that both dtypes start alike. */
@@ -133,7 +134,7 @@ static void run(const bdl__optim *optim, bdl__target target, vectors *v, bdl__pa
     }
 }
 
-/* ---- the reference: one weight ---------------------------------------------------------------- */
+/* ---- the reference: one weight ------------------------------------------------------------- */
 
 typedef struct ref {
     double lr, wd; /* of the weight */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The safetensors reader and writer: literal bytes, round trips, conversions, and each malformation. */
+/* The safetensors reader and writer: literal bytes, round trips, conversions, and each
+ * malformation. */
 #include "formats/safetensors.h"
 
 #include <math.h>
@@ -31,7 +32,8 @@ static image make_image(const char *header, const void *data, size_t data_size)
 
 static bdl_status parse(const image *from, bdl__safetensors **file)
 {
-    return bdl__safetensors_parse(bdl__default_allocator(), from->bytes, from->size, "memory", file);
+    return bdl__safetensors_parse(bdl__default_allocator(), from->bytes, from->size, "memory",
+                                  file);
 }
 
 BDL_TEST(reads_tensors_in_the_order_of_their_data)
@@ -65,10 +67,12 @@ BDL_TEST(reads_tensors_in_the_order_of_their_data)
 BDL_TEST(converts_half_precision)
 {
     /* 1, -2, 65504, 2^-24, -0, inf, NaN in binary16; 1, -2 in bfloat16 */
-    static const uint16_t data[] = {0x3c00, 0xc000, 0x7bff, 1, 0x8000, 0x7c00, 0x7e00, 0x3f80, 0xc000};
-    const image from = make_image("{\"h\":{\"dtype\":\"F16\",\"shape\":[7],\"data_offsets\":[0,14]},"
-                                  "\"b\":{\"dtype\":\"BF16\",\"shape\":[2],\"data_offsets\":[14,18]}}",
-                                  data, sizeof data);
+    static const uint16_t data[] = {0x3c00, 0xc000, 0x7bff, 1,     0x8000,
+                                    0x7c00, 0x7e00, 0x3f80, 0xc000};
+    const image from =
+        make_image("{\"h\":{\"dtype\":\"F16\",\"shape\":[7],\"data_offsets\":[0,14]},"
+                   "\"b\":{\"dtype\":\"BF16\",\"shape\":[2],\"data_offsets\":[14,18]}}",
+                   data, sizeof data);
     bdl__safetensors *file = NULL;
     double h[7];
     float b[2];
@@ -83,8 +87,8 @@ BDL_TEST(converts_half_precision)
 
 BDL_TEST(refuses_to_convert_integers)
 {
-    const image from = make_image("{\"i\":{\"dtype\":\"I32\",\"shape\":[1],\"data_offsets\":[0,4]}}",
-                                  "\1\0\0\0", 4);
+    const image from = make_image(
+        "{\"i\":{\"dtype\":\"I32\",\"shape\":[1],\"data_offsets\":[0,4]}}", "\1\0\0\0", 4);
     bdl__safetensors *file = NULL;
     float value = 0;
     REQUIRE_OK(parse(&from, &file));
@@ -127,7 +131,8 @@ static const bad_case bad_cases[] = {
     {"{" F32_AT("a", "3", "0", "4") "}", 4, "shape"},
     {"{\"a\":{\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "dtype"},
     {"{\"a\":{\"dtype\":\"F31\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "got 'F31'"},
-    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0]}}", 4, "two data_offsets, got 1"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0]}}", 4,
+     "two data_offsets, got 1"},
     {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1]}}", 4, "data_offsets"},
     {"{\"a\":1}", 0, "expected an object, got a number"},
     {"{\"__metadata__\":[]}", 0, "__metadata__"},
@@ -156,7 +161,8 @@ BDL_TEST(a_wrong_length_is_explained)
     CHECK_STR_HAS(bdl_last_error(), "a file of 3 bytes");
     CHECK_EQ_I64(bdl__safetensors_parse(bdl__default_allocator(), long_header, 10, "long", &file),
                  BDL_ERR_FORMAT);
-    CHECK_STR_HAS(bdl_last_error(), "at most 2 bytes at offset 8, got a length of 18446744073709551615");
+    CHECK_STR_HAS(bdl_last_error(),
+                  "at most 2 bytes at offset 8, got a length of 18446744073709551615");
 }
 
 static const float weights[] = {0.5F, -1, 2, 3, 4, 5};

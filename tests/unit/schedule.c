@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Schedules: literal rates worked out by hand from PyTorch's and BigDL's formulas, parts that follow one
- * another, plateau's state, and the arithmetic behind the rates.
+ * Schedules: literal rates worked out by hand from PyTorch's and BigDL's formulas, parts that
+ * follow one another, plateau's state, and the arithmetic behind the rates.
  */
 #include "optim/schedule.h"
 
@@ -240,8 +240,9 @@ BDL_TEST(bad_texts_are_explained)
 
 BDL_TEST(texts_lead_back)
 {
-    static const char text[] = "warmup(500, delta=0.1) then multi_step([2, 5], lasts=7, unit=epoch) "
-                               "then plateau(monitor=top1, mode=max)";
+    static const char text[] =
+        "warmup(500, delta=0.1) then multi_step([2, 5], lasts=7, unit=epoch) "
+        "then plateau(monitor=top1, mode=max)";
     bdl__schedule *const a = make(text);
     bdl__text first;
     bdl__text second;

@@ -84,7 +84,8 @@ const char *tensor_text(const bdl_tensor *tensor)
             CHECK_OK(bdl_tensor_get_i64(tensor, index, &whole));
             n += snprintf(text + n, sizeof text - (size_t)n, " %lld", (long long)whole);
         } else {
-            n += snprintf(text + n, sizeof text - (size_t)n, isnan(value) ? " nan" : " %.9g", value);
+            n +=
+                snprintf(text + n, sizeof text - (size_t)n, isnan(value) ? " nan" : " %.9g", value);
         }
     }
     return text;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tensors as text for tests: "f64 2x3: 1 2 3 4 5 6", "i32: 7" for rank 0; elements in row-major order. */
+/* Tensors as text for tests: "f64 2x3: 1 2 3 4 5 6", "i32: 7" for rank 0; elements in row-major
+ * order. */
 #ifndef BDL_TESTS_UNIT_TENSOR_HELP_H
 #define BDL_TESTS_UNIT_TENSOR_HELP_H
 

@@ -27,7 +27,8 @@ BDL_TEST(impossible_tensors_are_refused)
     EXPECT_FAILURE(bdl_tensor_zeros(NULL, BDL_F32, 2, empty, &out), BDL_ERR_SHAPE, "got 0");
     EXPECT_FAILURE(bdl_tensor_zeros(NULL, BDL_F32, 2, huge, &out), BDL_ERR_SHAPE, "2^40");
     EXPECT_FAILURE(bdl_tensor_zeros(NULL, BDL_F32, 9, huge, &out), BDL_ERR_SHAPE, "got 9");
-    EXPECT_FAILURE(bdl_tensor_zeros(NULL, BDL_F32, 1, NULL, &out), BDL_ERR_INVALID_ARGUMENT, "NULL");
+    EXPECT_FAILURE(bdl_tensor_zeros(NULL, BDL_F32, 1, NULL, &out), BDL_ERR_INVALID_ARGUMENT,
+                   "NULL");
     EXPECT_FAILURE(bdl_tensor_zeros(NULL, BDL_BF16, 1, huge, &out), BDL_ERR_UNSUPPORTED, "bf16");
     EXPECT_FAILURE(bdl_tensor_zeros(NULL, (bdl_dtype)77, 1, huge, &out), BDL_ERR_INVALID_ARGUMENT,
                    "77");
@@ -227,7 +228,8 @@ BDL_TEST(types_are_converted)
     EXPECT_TENSOR(bdl_tensor_convert(i, BDL_I32, &out), "i32 3: -1 2 300");
     EXPECT_TENSOR(bdl_tensor_convert(i, BDL_U8, &out), "u8 3: 255 2 44");
     EXPECT_TENSOR(bdl_tensor_convert(i, BDL_F64, &out), "f64 3: -1 4.2949673e+09 300");
-    EXPECT_TENSOR(bdl_tensor_convert(edge, BDL_I64, &out), "i64 2: -9223372036854775808 2147483647");
+    EXPECT_TENSOR(bdl_tensor_convert(edge, BDL_I64, &out),
+                  "i64 2: -9223372036854775808 2147483647");
     EXPECT_FAILURE(bdl_tensor_convert(bad, BDL_I32, &out), BDL_ERR_NUMERIC, "i32");
     EXPECT_FAILURE(bdl_tensor_convert(f, BDL_BF16, &out), BDL_ERR_UNSUPPORTED, "bf16");
     CHECK_EQ_I64(bdl_tensor_copy(small, bad), BDL_ERR_NUMERIC);
