@@ -1,0 +1,98 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Draws the training curve of a log that `bdl train --log FILE` wrote, as an SVG picture.
+
+usage: tools/draw_curve.py LOG.jsonl OUT.svg [TITLE]
+
+Left axis: loss of each iteration (thin line) and its running mean (thick). Right axis: Top-1 of the
+validation after each epoch. Needs nothing beyond Python.
+"""
+
+import json
+import sys
+
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 360, 60, 60, 40, 50
+LOSS, MEAN, SCORE = "#9db7d5", "#1f5fa8", "#c2410c"
+
+
+def read(path):
+    steps, scores = [], []
+    with open(path, encoding="utf-8") as log:
+        for line in log:
+            event = json.loads(line)
+            if event["event"] == "step":
+                steps.append((event["iteration"], event["loss"]))
+            elif event["event"] == "epoch" and event.get("validation", {}).get("top1") is not None:
+                scores.append((event["iteration"], event["validation"]["top1"]))
+    if not steps:
+        sys.exit(f"{path}: no iterations in this log")
+    return steps, scores
+
+
+def running_mean(steps, weight=0.97):
+    mean, out = steps[0][1], []
+    for iteration, loss in steps:
+        mean = weight * mean + (1 - weight) * loss
+        out.append((iteration, mean))
+    return out
+
+
+def line(points, place, color, width):
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*p) for p in points))
+    return f'<polyline fill="none" stroke="{color}" stroke-width="{width}" points="{path}"/>'
+
+
+def text(x, y, words, anchor="middle", color="#333", size=13):
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{color}" font-size="{size}">{words}</text>'
+
+
+def draw(steps, scores, title):
+    last = steps[-1][0]
+    most = max(loss for _, loss in steps)
+    least_score = min([score for _, score in scores], default=0.9)
+    floor = int(least_score * 100 - 1) / 100
+    right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
+
+    def at_loss(iteration, loss):
+        return LEFT + (right - LEFT) * iteration / last, bottom - (bottom - TOP) * loss / most
+
+    def at_score(iteration, score):
+        share = (score - floor) / (1 - floor)
+        return LEFT + (right - LEFT) * iteration / last, bottom - (bottom - TOP) * share
+
+    out = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif">',
+        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
+        text(WIDTH / 2, 24, title, size=16),
+        f'<rect x="{LEFT}" y="{TOP}" width="{right - LEFT}" height="{bottom - TOP}" fill="none" stroke="#bbb"/>',
+    ]
+    for i in range(5):
+        share = i / 4
+        y = bottom - (bottom - TOP) * share
+        out.append(f'<line x1="{LEFT}" y1="{y:.1f}" x2="{right}" y2="{y:.1f}" stroke="#eee"/>')
+        out.append(text(LEFT - 8, y + 4, f"{most * share:.1f}", "end", MEAN))
+        out.append(text(right + 8, y + 4, f"{100 * (floor + (1 - floor) * share):.1f} %", "start", SCORE))
+        out.append(text(LEFT + (right - LEFT) * share, bottom + 18, f"{int(last * share):,}"))
+    out.append(text(WIDTH / 2, HEIGHT - 12, "iterations"))
+    out.append(line(steps, at_loss, LOSS, 0.7))
+    out.append(line(running_mean(steps), at_loss, MEAN, 2))
+    out.append(line(scores, at_score, SCORE, 2))
+    for point in scores:
+        x, y = at_score(*point)
+        out.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{SCORE}"/>')
+    out.append(text(LEFT + 10, TOP + 18, "loss", "start", MEAN))
+    out.append(text(right - 10, TOP + 18, "Top-1 of the validation", "end", SCORE))
+    return "\n".join(out + ["</svg>", ""])
+
+
+def main():
+    if len(sys.argv) not in (3, 4):
+        sys.exit(__doc__)
+    steps, scores = read(sys.argv[1])
+    title = sys.argv[3] if len(sys.argv) == 4 else "training"
+    with open(sys.argv[2], "w", encoding="utf-8") as picture:
+        picture.write(draw(steps, scores, title))
+
+
+if __name__ == "__main__":
+    main()
