@@ -9,9 +9,8 @@
  * Rules for all functions here:
  * - Types are BDL_F32, BDL_F64, BDL_I32, BDL_I64, BDL_U8. Arguments of one operation have the same
  *   type (bdl_tensor_convert changes it), and shapes that broadcast as in NumPy and PyTorch:
- *   aligned at the last axis, a missing axis or one of size 1 is repeated. Dimensions are at least 1, at
- *   most 2^40 elements in all; rank 0 is a single number. Integer arithmetic wraps around.
- * - Axes and indices count from 0; negative ones count from the end.
+ *   aligned at the last axis, a missing axis or one of size 1 is repeated. Dimensions are at least
+ *   1, at most 2^40 elements in all; rank 0 is a single number. Integer arithmetic wraps around.
  * - Errors: BDL_ERR_INVALID_ARGUMENT (NULL, bad axis, index or value), BDL_ERR_SHAPE (shapes that
  *   do not fit), BDL_ERR_UNSUPPORTED (an element type that the operation does not take),
  *   BDL_ERR_OUT_OF_MEMORY; others where named. The text says what was expected and what was found.
