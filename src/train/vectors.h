@@ -17,7 +17,7 @@ typedef struct bdl__vector {
     bool is_buffers;
 } bdl__vector;
 
-/* The tensors of the vectors in order, with data that are borrowed; everything else in the arena. */
+/* The tensors of the vectors in order; their data are borrowed, all else is in the arena. */
 bdl_status bdl__vectors_list(const bdl__model *model, const bdl__vector *vectors, int64_t n_vectors,
                              bdl__arena *arena, bdl__st_tensor **tensors, int64_t *n_tensors);
 

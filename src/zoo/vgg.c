@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* VGG: stacks of 3x3 convolutions; for 224x224 images, and a small one for CIFAR with batch norm. */
+/* VGG: stacks of 3x3 convolutions, for 224x224 images, and with batch norm for CIFAR. */
 #include <stdio.h>
 
 #include "zoo/blocks.h"
