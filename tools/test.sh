@@ -52,7 +52,7 @@ stage_gcc() {
 }
 
 stage_clang() {
-    build ci-clang-asan -DBDL_FUZZ_SECONDS=$fuzz_seconds && run ci-clang-asan clang -L '^(unit|layers|api|fuzz)$'
+    build ci-clang-asan -DBDL_FUZZ_SECONDS=$fuzz_seconds && run ci-clang-asan clang -L '^(unit|layers|golden|api|fuzz)$'
 }
 
 # Without address space randomization, which GCC's ThreadSanitizer does not understand on newer kernels.
@@ -63,7 +63,7 @@ stage_tsan() {
 
 stage_aarch64() {
     tools/get_sysroot build/sysroot-arm64 && build ci-aarch64 &&
-        BDL_TEST_SMALL=1 run ci-aarch64 aarch64 -L '^(unit|layers|api)$' &&
+        BDL_TEST_SMALL=1 run ci-aarch64 aarch64 -L '^(unit|layers|golden|api)$' &&
         echo "aarch64: $(tools/test_totals.py --count "$results/aarch64.xml") cases ran under qemu-user"
 }
 

@@ -15,6 +15,13 @@ from torch import nn
 CASES = []
 
 
+class Hardsigmoid(nn.Module):
+    """PyTorch's own uses the float32 value of 1/6 in its gradient, even for float64."""
+
+    def forward(self, x):
+        return (x / 6.0 + 0.5).clamp(0.0, 1.0)
+
+
 def case(name, kind, shape, module, training=True, **params):
     """A case on five samples of `shape`; params are bdl's."""
     CASES.append(dict(name=name, kind=kind, shape=shape, module=module, training=training, params=params))
@@ -83,7 +90,8 @@ def norm_cases():
     case("layer_norm_image", "layer_norm", [2, 3, 4], nn.LayerNorm([3, 4]), normalized_shape=[3, 4])
     case("layer_norm_plain", "layer_norm", [9], nn.LayerNorm(9, elementwise_affine=False),
          normalized_shape=[9], elementwise_affine=False)
-    case("layer_norm_no_bias", "layer_norm", [6], nn.LayerNorm(6, bias=False), normalized_shape=[6], bias=False)
+    case("layer_norm_no_bias", "layer_norm", [6], nn.LayerNorm(6, bias=False), normalized_shape=[6],
+         bias=False)
     case("batch_norm_untracked", "batch_norm", [3, 2, 3], nn.BatchNorm2d(3, track_running_stats=False),
          False, track_running_stats=False)
     case("rms_norm", "rms_norm", [4, 5], nn.RMSNorm(5, eps=1e-3), normalized_shape=[5], eps=1e-3)
@@ -116,7 +124,7 @@ def element_cases():
     one("threshold", nn.Threshold(0.5, -0.25), threshold=0.5, value=-0.25)
     one("soft_shrink", nn.Softshrink(1.25), "_lambda", **{"lambda": 1.25})
     one("hard_shrink", nn.Hardshrink(1.25), "_lambda", **{"lambda": 1.25})
-    one("hard_sigmoid", nn.Hardsigmoid())
+    one("hard_sigmoid", Hardsigmoid())
     one("hard_swish", nn.Hardswish())
     one("hard_shrink", nn.Hardshrink())
     one("soft_shrink", nn.Softshrink())
@@ -138,34 +146,57 @@ def exact(rng, shape, low, high):
     return torch.from_numpy((low + (high - low) * rng.random(shape)).astype(np.float32)).double()
 
 
-def run_case(spec, rng, tensors):
-    """Runs a case in float64, puts its tensors into `tensors`."""
-    name = spec["name"]
-    module = spec["module"].double().train(spec["training"])
+def given_tensors(spec, rng):
+    """Weights, buffers, input and upstream gradient of a case."""
+    given = {}
+    for key, tensor in list(spec["module"].named_parameters()) + list(spec["module"].named_buffers()):
+        if key != "num_batches_tracked":
+            low, high = {"running_var": (0.5, 2.0)}.get(key, (-0.7, 0.9))
+            given[key] = exact(rng, tuple(tensor.shape), low, high)
+    given["input"] = exact(rng, [5] + spec["shape"], -4.0, 4.0)
+    shape = tuple(spec["module"](given["input"]).shape)
+    given["grad_output"] = exact(rng, shape, -1.0, 1.0)
+    return given
 
-    def keep(key, value, dtype=np.float64):
-        tensors[f"{name}.{key}"] = np.ascontiguousarray(value.detach().numpy().astype(dtype))
 
+def run_case(spec, given):
+    """What the module makes of the given tensors."""
+    module = spec["module"]
     with torch.no_grad():
         for key, tensor in list(module.named_parameters()) + list(module.named_buffers()):
-            if key == "num_batches_tracked":
-                continue
-            low, high = {"running_var": (0.5, 2.0)}.get(key, (-0.7, 0.9))
-            tensor.copy_(exact(rng, tuple(tensor.shape), low, high))
-            keep(key, tensor, np.float32)
-    x = exact(rng, [5] + spec["shape"], -4.0, 4.0).requires_grad_()
+            if key != "num_batches_tracked":
+                tensor.copy_(given[key])
+    module.zero_grad()
+    x = given["input"].clone().requires_grad_()
     y = module(x)
-    upstream = exact(rng, tuple(y.shape), -1.0, 1.0)
-    y.backward(upstream)
-    keep("input", x, np.float32)
-    keep("grad_output", upstream, np.float32)
-    keep("output", y)
-    keep("grad_input", x.grad)
-    for key, parameter in module.named_parameters():
-        keep(f"grad.{key}", parameter.grad)
-    for key, buffer in module.named_buffers():
-        if key != "num_batches_tracked":
-            keep(f"after.{key}", buffer)
+    y.backward(given["grad_output"])
+    made = {"output": y, "grad_input": x.grad}
+    made.update({f"grad.{key}": p.grad.clone() for key, p in module.named_parameters()})
+    made.update({f"after.{key}": b.clone() for key, b in module.named_buffers()
+                 if key != "num_batches_tracked"})
+    return {key: value.detach() for key, value in made.items()}
+
+
+def unit_errors(spec, given, made, rng):
+    """Largest deviation of each result when all that is given has noise of float32's rounding, plus the
+    result's own rounding."""
+    errors = {key: 0.0 for key in made}
+    for _ in range(8):
+        noisy = {key: value + 2.0 ** -24 * value.square().mean().sqrt()
+                 * torch.from_numpy(rng.standard_normal(tuple(value.shape)))
+                 for key, value in given.items()}
+        for key, value in run_case(spec, noisy).items():
+            errors[key] = max(errors[key], float((value - made[key]).abs().max()))
+    return {key: [float(f"{error + 2.0 ** -24 * float(made[key].abs().max()):.2e}")]
+            for key, error in errors.items()}
+
+
+def longest_sum(spec, made):
+    """Length of the longest sum: over a window, a group of features, or positions and samples."""
+    weight = getattr(spec["module"], "weight", None)
+    inner = int(np.prod(weight.shape[1:])) if weight is not None else 1
+    output = made["output"]
+    return max(inner, output[:, 0].numel(), output[0].numel())
 
 
 def make(folder, write_json):
@@ -175,9 +206,17 @@ def make(folder, write_json):
     element_cases()
     tensors, listing = {}, []
     for i, spec in enumerate(CASES):
-        run_case(spec, np.random.default_rng(1000 + i), tensors)
+        rng = np.random.default_rng(1000 + i)
+        spec["module"].double().train(spec["training"])
+        given = given_tensors(spec, rng)
+        made = run_case(spec, given)
+        for results, dtype in ((given, np.float32), (made, np.float64)):
+            for key, value in results.items():
+                tensors[f"{spec['name']}.{key}"] = np.ascontiguousarray(value.numpy().astype(dtype))
         listing.append({"name": spec["name"], "type": spec["kind"], "params": spec["params"],
-                        "pytorch": type(spec["module"]).__name__, "training": spec["training"]})
+                        "pytorch": type(spec["module"]).__name__, "training": spec["training"],
+                        "longest_sum": longest_sum(spec, made),
+                        "unit_error": unit_errors(spec, given, made, rng)})
     write_json(os.path.join(folder, "layers.json"), {"cases": listing})
     save_file(tensors, os.path.join(folder, "layers.safetensors"))
     print(f"layers: {len(listing)} cases")

@@ -57,12 +57,14 @@ def lenet():
 
 
 def vgg():
+    """Its second convolution is wide and large enough for Winograd."""
     g = Graph()
-    for block, maps in ((1, 8), (2, 19)):
-        g.conv(f"conv{block}", maps, 3, padding=1)
-        g.add(f"bn{block}", "batch_norm", eps=1e-3, momentum=0.1)
-        g.add(f"relu{block}", "relu")
-        g.add(f"pool{block}", "max_pool2d", kernel_size=2, stride=2, ceil_mode=True)
+    for name, maps in (("1a", 16), ("1b", 24), ("2", 19)):
+        g.conv(f"conv{name}", maps, 3, padding=1)
+        g.add(f"bn{name}", "batch_norm", eps=1e-3, momentum=0.1)
+        g.add(f"relu{name}", "relu")
+        if name != "1a":
+            g.add(f"pool{name}", "max_pool2d", kernel_size=2, stride=2, ceil_mode=True)
     g.add("flatten", "flatten")
     g.add("fc1", "linear", out_features=24)
     g.add("bn3", "batch_norm", eps=1e-3, momentum=0.1)
@@ -138,7 +140,7 @@ def inception():
 NETS = {
     "mlp": (mlp, 1),
     "lenet": (lenet, 3),
-    "vgg": (vgg, 1),
+    "vgg": (vgg, 245),
     "residual": (residual, 9),
     "inception": (inception, 7),
 }

@@ -18,12 +18,12 @@ def exact(rng, shape, low=-2.0, high=2.0):
     return torch.from_numpy((low + (high - low) * rng.random(shape)).astype(np.float32)).double()
 
 
-def criterion_case(name, kind, loss, x, target, params=None, **given):
-    """A case; `given` are lists that go beside the parameters (class_weight, pos_weight)."""
+def criterion_case(name, kind, loss, x, target, params=None):
+    """A case; params are bdl's."""
     x = x.clone().requires_grad_()
     value = loss(x, target)
     value.backward()
-    return {"name": name, "type": kind, "params": params or {}, **given,
+    return {"name": name, "type": kind, "params": params or {},
             "input_shape": list(x.shape), "input": x.detach().flatten().tolist(),
             "target_shape": list(target.shape), "target": target.flatten().tolist(),
             "loss": value.item(), "grad_input": x.grad.flatten().tolist()}
@@ -46,9 +46,10 @@ def class_cases(rng):
     for kind, module, source, rows in (("nll", nn.NLLLoss, log_p, options),
                                        ("cross_entropy", nn.CrossEntropyLoss, x, options + smooth)):
         for name, params, weighted in rows:
-            given = {"class_weight": weight.tolist()} if weighted else {}
             loss = module(weight=weight if weighted else None, **params)
-            cases.append(criterion_case(f"{kind}_{name}", kind, loss, source, y, params, **given))
+            if weighted:
+                params = {**params, "weights": ", ".join(map(repr, weight.tolist()))}
+            cases.append(criterion_case(f"{kind}_{name}", kind, loss, source, y, params))
     steep = exact(rng, [3, 4], -60.0, 60.0)
     cases.append(criterion_case("cross_entropy_steep", "cross_entropy", nn.CrossEntropyLoss(), steep,
                                 torch.tensor([1, 0, 3])))
@@ -78,8 +79,14 @@ def value_cases(rng):
     cases.append(criterion_case("bce_soft", "bce", nn.BCELoss(), p, soft))
     pos = exact(rng, [3], 0.5, 3.0)
     cases.append(criterion_case("bce_with_logits_pos_weight", "bce_with_logits",
-                                nn.BCEWithLogitsLoss(pos_weight=pos), x, soft, {},
-                                pos_weight=pos.tolist()))
+                                nn.BCEWithLogitsLoss(pos_weight=pos), x, soft,
+                                {"pos_weight": pos.tolist()}))
+    weight = exact(rng, [3], 0.5, 3.0)
+    text = ", ".join(map(repr, weight.tolist()))
+    cases.append(criterion_case("bce_weights", "bce", nn.BCELoss(weight=weight), p, hard,
+                                {"weights": text}))
+    cases.append(criterion_case("bce_with_logits_weights", "bce_with_logits",
+                                nn.BCEWithLogitsLoss(weight=weight), x, hard, {"weights": text}))
     cases.append(criterion_case("bce_with_logits_steep", "bce_with_logits", nn.BCEWithLogitsLoss(),
                                 exact(rng, [5, 3], -50.0, 50.0), hard))
     return cases
