@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cases.h"
+
+static const layer_case cases[] = {
+    {"softmax", "", "9"},
+    {"softmax", "axis=1", "5x3x2"},
+    {"softmax", "axis=2", "3x7x2"},
+    {"softmin", "", "4x5"},
+    {"log_softmax", "", "10"},
+    {"log_softmax", "axis=1", "4x3x3"},
+    {"log_softmax", "", "6 far"},
+    {"nll", "", "5 logprob; scalar class5"},
+    {"nll", "", "4x3x2 logprob; 3x2 class4"},
+    {"nll", "reduction='sum', weights='0.5,1,2', ignore_index=1", "3x4 logprob; 4 class3"},
+    {"nll", "log_prob=false", "6 share; scalar class6"},
+    {"cross_entropy", "", "10; scalar class10"},
+    {"cross_entropy", "label_smoothing=0.1", "7x3; 3 class7"},
+    {"cross_entropy", "reduction='sum', weights='0.5,1,2,0.25'", "4; scalar class4"},
+    {"cross_entropy", "weights='0.5,1,2', ignore_index=2, label_smoothing=0.2", "3x5; 5 class3"},
+    {"cross_entropy", "", "6; 6 share"},
+    {"cross_entropy", "", "5 far; scalar class5"},
+    {"mse", "", "7; 7"},
+    {"mse", "reduction='sum'", "3x4; 3x4"},
+    {"l1", "", "3x4; 3x4"},
+    {"l1", "reduction='sum'", "5; 5"},
+    {"smooth_l1", "", "3x4; 3x4"},
+    {"smooth_l1", "beta=0.25", "9; 9"},
+    {"bce", "", "3x4 unit; 3x4 unit"},
+    {"bce", "weights='0.5,1,2,4', reduction='sum'", "3x4 unit; 3x4 bit"},
+    {"bce_with_logits", "", "3x4; 3x4 unit"},
+    {"bce_with_logits", "weights='0.5,1,2,4'", "4; 4 bit"},
+    {"bce_with_logits", "pos_weight=[2]", "3; 3 bit"},
+    {"mae", "", "8; scalar class8"},
+    {"top1", "", "10; scalar class10"},
+    {"top5", "", "10; scalar class10"},
+    {"top_k", "3", "7x2; 2 class7"},
+    {"top1", "", "2; scalar class2"},
+};
+
+BDL_LAYER_CASES(loss, cases)
