@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The batcher: a ring of slots that background threads, and the consumer when it would have to wait, fill
- * slice by slice. A slot goes free -> filling -> ready -> free; slot number `seq % n_slots` holds batch
- * number seq of the run. One mutex guards the ring; it is taken once for each slice of 16 samples.
+ * The batcher: a ring of slots that background threads, and the consumer when it would have to
+ * wait, fill slice by slice. A slot goes free -> filling -> ready -> free; slot number `seq %
+ * n_slots` holds batch number seq of the run. One mutex guards the ring; it is taken once for each
+ * slice of 16 samples.
  *
- * Which rows a batch has is decided when its slot is opened, so only one permutation is kept, and what
- * a batch holds does not depend on the threads. A failure stays in the batch where it happened: batches
- * before it are delivered first.
+ * Which rows a batch has is decided when its slot is opened, so only one permutation is kept, and
+ * what a batch holds does not depend on the threads. A failure stays in the batch where it
+ * happened: batches before it are delivered first.
  */
 #include "data/slice.h"
 

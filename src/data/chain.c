@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Chains of transforms: parsing, text and JSON forms, running, and the plan that lets the batcher do the
- * pointwise end of a chain (scale, normalize ...) by one table of 256 results for each channel.
+ * Chains of transforms: parsing, text and JSON forms, running, and the plan that lets the batcher
+ * do the pointwise end of a chain (scale, normalize ...) by one table of 256 results for each
+ * channel.
  */
 #include "data/data_private.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cifar10:DIR reads CIFAR-10's binary version (https://www.cs.toronto.edu/~kriz/cifar.html): records of a
- * label byte and 3 x 32 x 32 values, planes in the order red, green, blue. The files are mapped.
+ * cifar10:DIR reads CIFAR-10's binary version (https://www.cs.toronto.edu/~kriz/cifar.html):
+ * records of a label byte and 3 x 32 x 32 values, planes in the order red, green, blue. The files
+ * are mapped.
  */
 #include "data/data_private.h"
 

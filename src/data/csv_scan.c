@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fields of delimited text (RFC 4180): quotes, doubled quotes within them, line ends LF and CR LF. Nothing is
- * copied but what is asked for as text.
+ * Fields of delimited text (RFC 4180): quotes, doubled quotes within them, line ends LF and CR LF.
+ * Nothing is copied but what is asked for as text.
  */
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tables of delimited text: numbers as float32 features, one column as label. Labels are class names (the
- * sorted names become classes 0, 1 ...), class numbers, or with is_regression values. Every fault is told
- * with line and column.
+ * Tables of delimited text: numbers as float32 features, one column as label. Labels are class
+ * names (the sorted names become classes 0, 1 ...), class numbers, or with is_regression values.
+ * Every fault is told with line and column.
  */
 #include <string.h>
 

@@ -6,10 +6,11 @@
  *     dataset (reader, u8 or f32 rows) -> chain (scale, normalize, crop ...) -> batcher -> lanes
  *
  * A data set is named by a text `name[:source][(params)]`: "digits", "mnist:/data/mnist",
- * "csv:iris.csv(label=species)", "npy:x.npy,y.npy", "synthetic(shape=[3,32,32], classes=10)". A chain is a
- * text of transforms, "pad(4), crop(32), flip, normalize(mean=[0.5], std=[0.25], divide=255)", or the JSON
- * made from it, which saved models carry. Readers and transforms are constant descriptors with field
- * tables, found by CMake from lines BDL_READER(...) and BDL_TRANSFORM(...).
+ * "csv:iris.csv(label=species)", "npy:x.npy,y.npy", "synthetic(shape=[3,32,32], classes=10)". A
+ * chain is a text of transforms, "pad(4), crop(32), flip, normalize(mean=[0.5], std=[0.25],
+ * divide=255)", or the JSON made from it, which saved models carry. Readers and transforms are
+ * constant descriptors with field tables, found by CMake from lines BDL_READER(...) and
+ * BDL_TRANSFORM(...).
  */
 #ifndef BDL_DATA_DATA_H
 #define BDL_DATA_DATA_H
@@ -45,7 +46,8 @@ typedef struct bdl__buffer {
 bdl_status bdl__buffer_need(bdl__buffer *buffer, size_t size);
 void bdl__buffer_free(bdl__buffer *buffer);
 
-/* One sample: values in row-major order, images as planes (c, h, w). Used by one thread at a time. */
+/* One sample: values in row-major order, images as planes (c, h, w). Used by one thread at a
+ * time. */
 typedef struct bdl__sample {
     bdl__element element;
     bdl__shape shape;
@@ -106,7 +108,8 @@ typedef struct bdl__reader {
     bdl_status (*read)(const bdl__dataset *dataset, int64_t i, bdl__sample *sample);
     /* A name for row i that does not depend on its place; NULL = bdl__row_key of the sample. */
     bdl__key (*key)(const bdl__dataset *dataset, int64_t i);
-    /* Where sample i comes from ("cat/0001.jpg"), for reports and predictions; NULL = its number. */
+    /* Where sample i comes from ("cat/0001.jpg"), for reports and predictions; NULL = its
+     * number. */
     const char *(*name_of)(const bdl__dataset *dataset, int64_t i);
     void (*close)(bdl__dataset *dataset); /* NULL = the arena is all */
 } bdl__reader;
@@ -121,18 +124,20 @@ const bdl__reader *bdl__reader_at(int64_t i);
 /* Errors offer the nearest name. */
 bdl_status bdl__reader_find(const char *name, const bdl__reader **reader);
 
-/* Opens `text`. `part` is the part to read unless the text names one: train reads the training part,
- * eval the test part. `pool` and `log` may be NULL. */
+/* Opens `text`. `part` is the part to read unless the text names one: train reads the training
+ * part, eval the test part. `pool` and `log` may be NULL. */
 bdl_status bdl__dataset_open(const bdl_allocator *allocator, const bdl__log *log, bdl__pool *pool,
                              const char *text, bdl__data_part part, bdl__dataset **dataset);
-/* Image files by their paths, without labels: what `predict DIR FILES...` reads. `channels` is 1 or 3. */
+/* Image files by their paths, without labels: what `predict DIR FILES...` reads. `channels` is 1 or
+ * 3. */
 bdl_status bdl__dataset_open_images(const bdl_allocator *allocator, const bdl__log *log,
                                     const char *const *paths, int64_t n_paths, int64_t channels,
                                     bdl__dataset **dataset);
 void bdl__dataset_free(bdl__dataset *dataset); /* NULL ok */
 
-/* Makes labels those of a model whose classes have these names: a class of the data set becomes the model's
- * class of the same name. An error if one is missing there. Nothing happens where either has no names. */
+/* Makes labels those of a model whose classes have these names: a class of the data set becomes the
+ * model's class of the same name. An error if one is missing there. Nothing happens where either
+ * has no names. */
 bdl_status bdl__dataset_map_classes(bdl__dataset *dataset, const char *const *names, int64_t n);
 
 /* Errors name the data set and the row. */
@@ -143,8 +148,8 @@ bdl_status bdl__dataset_key(const bdl__dataset *dataset, int64_t i, bdl__sample 
 /* The row's name, or NULL where it has only its number. */
 const char *bdl__dataset_name_of(const bdl__dataset *dataset, int64_t i);
 
-/* The canonical key of a row: a hash of its values as little-endian float32, then of its label or of
- * each target value as little-endian float64. */
+/* The canonical key of a row: a hash of its values as little-endian float32, then of its label or
+ * of each target value as little-endian float64. */
 bdl_status bdl__row_key(const bdl__dataset *dataset, const bdl__sample *sample,
                         bdl__buffer *scratch, bdl__key *key);
 
@@ -217,7 +222,8 @@ typedef struct bdl__chain_scratch {
 void bdl__chain_scratch_init(bdl__chain_scratch *scratch, const bdl_allocator *allocator);
 void bdl__chain_scratch_free(bdl__chain_scratch *scratch);
 
-/* Runs the chain on `src`; the result is floats, in `src` or in the scratch. `rng` NULL = evaluation. */
+/* Runs the chain on `src`; the result is floats, in `src` or in the scratch. `rng` NULL =
+ * evaluation. */
 bdl_status bdl__chain_apply(const bdl__chain *chain, const bdl__sample *src,
                             bdl__chain_scratch *scratch, bdl__rng *rng, const bdl__sample **result);
 
@@ -233,14 +239,13 @@ typedef struct bdl__batch_options {
     int64_t n_epochs;    /* in all, counted from epoch 0; 0 = without end */
     int64_t first_epoch; /* with first_step the place where a resumed run goes on */
     int64_t first_step;
-    int n_threads; /* background threads; 0 = all work happens in bdl__batcher_next */
-    int n_slots;   /* batches that are prepared ahead, 2 .. 8; 0 = 3 */
-    double
-        most_broken; /* share of the rows whose images may be broken: they are left out (training) */
+    int n_threads;      /* background threads; 0 = all work happens in bdl__batcher_next */
+    int n_slots;        /* batches that are prepared ahead, 2 .. 8; 0 = 3 */
+    double most_broken; /* share of the rows whose files may be broken and are left out */
 } bdl__batch_options;
 
-/* A batch in lanes. Slice s has parts s * 16 / lanes ... ; part p begins at input + p * input_stride.
- * Lanes that a slice lacks repeat its first sample. */
+/* A batch in lanes. Slice s has parts s * 16 / lanes ... ; part p begins at input + p *
+ * input_stride. Lanes that a slice lacks repeat its first sample. */
 typedef struct bdl__batch {
     int64_t epoch; /* from 0 */
     int64_t step;  /* within the epoch, from 0 */
@@ -257,8 +262,8 @@ typedef struct bdl__batch {
 
 typedef struct bdl__batcher bdl__batcher;
 
-/* `dataset` and `chain` are borrowed and must outlive the batcher. `pool` (may be NULL) is used only here,
- * to compute the rows' keys. */
+/* `dataset` and `chain` are borrowed and must outlive the batcher. `pool` (may be NULL) is used
+ * only here, to compute the rows' keys. */
 bdl_status bdl__batcher_create(const bdl_allocator *allocator, const bdl__dataset *dataset,
                                const bdl__chain *chain, bdl__pool *pool,
                                const bdl__batch_options *options, bdl__batcher **batcher);
@@ -267,8 +272,8 @@ void bdl__batcher_free(bdl__batcher *batcher); /* stops its threads; NULL ok */
 /* Shape of a sample in the batches (after the chain). */
 const bdl__shape *bdl__batcher_shape(const bdl__batcher *batcher);
 int64_t bdl__batcher_steps(const bdl__batcher *batcher); /* of an epoch: ceil(n / batch) */
-/* The next batch in order, or NULL after the last epoch. It stays valid until it is given back; up to
- * n_slots - 1 may be held. */
+/* The next batch in order, or NULL after the last epoch. It stays valid until it is given back; up
+ * to n_slots - 1 may be held. */
 bdl_status bdl__batcher_next(bdl__batcher *batcher, const bdl__batch **batch);
 void bdl__batcher_release(bdl__batcher *batcher, const bdl__batch *batch);
 /* Makes a waiting or later bdl__batcher_next fail with BDL_ERR_CANCELLED. From any thread. */
@@ -281,9 +286,9 @@ double bdl__batcher_waited(const bdl__batcher *batcher);
 /* ---- the order of rows ---------------------------------------------------------------------- */
 
 /*
- * Rows sorted by key and cut into ceil(batch / 16) shards at exact quantiles: shard s owns the sorted rows
- * from floor(n Q_s / B) to floor(n Q_{s+1} / B), where Q_s = min(16 s, B). Then every step before the last
- * takes min(16, B - 16 s) rows of each shard, and the last takes what is left.
+ * Rows sorted by key and cut into ceil(batch / 16) shards at exact quantiles: shard s owns the
+ * sorted rows from floor(n Q_s / B) to floor(n Q_{s+1} / B), where Q_s = min(16 s, B). Then every
+ * step before the last takes min(16, B - 16 s) rows of each shard, and the last takes what is left.
  */
 typedef struct bdl__order bdl__order;
 
@@ -305,14 +310,14 @@ const bdl__key *bdl__order_key(const bdl__order *order, int64_t row);
 /* ---- images --------------------------------------------------------------------------------- */
 
 /*
- * Decodes a JPEG or PNG into planes (channels, h, w) of bytes, channels 1 or 3. Grey, RGB, CMYK and YCCK
- * JPEGs; PNGs of any colour type and depth, 16 bits cut to 8, transparency blended on white. Images above
- * 64 megapixels are refused. `where` is for error texts. BDL_ERR_FORMAT for broken images,
- * BDL_ERR_UNSUPPORTED in a build without images.
+ * Decodes a JPEG or PNG into planes (channels, h, w) of bytes, channels 1 or 3. Grey, RGB, CMYK and
+ * YCCK JPEGs; PNGs of any color type and depth, 16 bits cut to 8, transparency blended on white.
+ * Images above 64 megapixels are refused. `where` is for error texts. BDL_ERR_FORMAT for broken
+ * images, BDL_ERR_UNSUPPORTED in a build without images.
  */
 bdl_status bdl__image_decode(const void *bytes, size_t size, int64_t channels, const char *where,
                              bdl__sample *sample);
-/* Width, height and whether it is colour, from the header alone. */
+/* Width, height and whether it has colors, from the header alone. */
 bdl_status bdl__image_info(const void *bytes, size_t size, const char *where, int64_t *width,
                            int64_t *height, int *n_channels);
 

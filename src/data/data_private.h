@@ -11,7 +11,8 @@
 bdl_status bdl__dataset_create(const bdl_allocator *allocator, const bdl__log *log,
                                const char *text, bdl__data_part part, bdl__dataset **dataset);
 
-/* The choices of a reader's field `part`: "auto" takes what the caller of bdl__dataset_open asked for. */
+/* The choices of a reader's field `part`: "auto" takes what the caller of bdl__dataset_open asked
+ * for. */
 extern const char *const bdl__part_choices[];
 bdl__data_part bdl__part_of(bdl__choice choice, bdl__data_part asked);
 
@@ -53,9 +54,9 @@ bdl_status bdl__chain_run(const bdl__chain *chain, int64_t begin, int64_t end,
                           const bdl__sample *src, bdl__chain_scratch *scratch, bdl__rng *rng,
                           const bdl__sample **result);
 
-/* What a chain does to samples of one shape: after `n_prefix` steps the values are `element`s of `shape`;
- * if those are bytes, all further steps are pointwise and `tables` says what they do: 256 floats for each of
- * n_channels equal runs of the elements. */
+/* What a chain does to samples of one shape: after `n_prefix` steps the values are `element`s of
+ * `shape`; if those are bytes, all further steps are pointwise and `tables` says what they do: 256
+ * floats for each of n_channels equal runs of the elements. */
 typedef struct bdl__chain_plan {
     int64_t n_prefix;
     bdl__shape shape;
@@ -71,8 +72,8 @@ bdl_status bdl__chain_plan_create(const bdl_allocator *allocator, const bdl__cha
                                   bdl__chain_plan *plan);
 void bdl__chain_plan_free(bdl__chain_plan *plan);
 
-/* Channels that pointwise transforms tell apart: entries of the first axis, or 1 where those are more than
- * a parameter list can hold. */
+/* Channels that pointwise transforms tell apart: entries of the first axis, or 1 where those are
+ * more than a parameter list can hold. */
 int64_t bdl__channels_of(const bdl__shape *shape);
 
 /* ---- lanes ---- */

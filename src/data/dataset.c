@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Data sets by name: takes "name[:source][(params)]" apart, opens the reader, and gives rows and their
- * keys with errors that say which data set and which row.
+ * Data sets by name: takes "name[:source][(params)]" apart, opens the reader, and gives rows and
+ * their keys with errors that say which data set and which row.
  */
 #include "data/data_private.h"
 
@@ -74,7 +74,8 @@ static bdl_status piece(bdl__arena *arena, const char *text, const char *end, co
     return bdl__arena_printf(arena, copy, "%.*s", (int)(end - text), text);
 }
 
-/* Where the parameters at the end of `text` open: the "(" that matches a last ")"; its end if none. */
+/* Where the parameters at the end of `text` open: the "(" that matches a last ")"; its end if
+ * none. */
 static const char *params_begin(const char *text)
 {
     const char *end = text + strlen(text);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * digits: 28 x 28 handwritten-like digits, drawn by bdl itself, so that training needs no file. 60,000 for
- * training and 10,000 for testing, drawn once at the start by all workers (under a second), kept as bytes.
- * Sample i of a part depends on (seed, part, i) alone.
+ * digits: 28 x 28 handwritten-like digits, drawn by bdl itself, so that training needs no file.
+ * 60,000 for training and 10,000 for testing, drawn once at the start by all workers (under a
+ * second), kept as bytes. Sample i of a part depends on (seed, part, i) alone.
  */
 #include "data/digits.h"
 #include "data/data_private.h"

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Draws one digit: a way of writing it, its points shaken, bent by a smooth field (elastic distortion),
- * sheared, turned, stretched and shifted, drawn with a pen whose width and pressure vary, now and then with a
- * gap or a stray mark, softened, and covered with noise.
+ * Draws one digit: a way of writing it, its points shaken, bent by a smooth field (elastic
+ * distortion), sheared, turned, stretched and shifted, drawn with a pen whose width and pressure
+ * vary, now and then with a gap or a stray mark, softened, and covered with noise.
  *
- * No libm: turning uses the half angle's tangent, and sums of bytes stand for normal numbers, so that all
- * machines draw the same pixels. About 10 microseconds a digit.
+ * No libm: turning uses the half angle's tangent, and sums of bytes stand for normal numbers, so
+ * that all machines draw the same pixels. About 10 microseconds a digit.
  */
 #include "data/digits.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * IDX, the format of MNIST (http://yann.lecun.com/exdb/mnist/): two zero bytes, the type (0x08 = unsigned
- * byte), the rank, each dimension as a big-endian 32-bit number, then the values.
+ * IDX, the format of MNIST (http://yann.lecun.com/exdb/mnist/): two zero bytes, the type (0x08 =
+ * unsigned byte), the rank, each dimension as a big-endian 32-bit number, then the values.
  */
 #include "data/data_private.h"
 

@@ -16,7 +16,8 @@ typedef struct bdl__encoded {
 /* Fails for images that are empty or too large. */
 bdl_status bdl__image_check_size(const char *where, int64_t width, int64_t height);
 
-/* Room for planes (channels, h, w) in sample->buffer, and `pixel_size` bytes a pixel in sample->scratch. */
+/* Room for planes (channels, h, w) in sample->buffer, and `pixel_size` bytes a pixel in
+ * sample->scratch. */
 bdl_status bdl__image_room(int64_t channels, int64_t width, int64_t height, int64_t pixel_size,
                            bdl__sample *sample);
 

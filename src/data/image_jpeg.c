@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * JPEG by libjpeg-turbo's TurboJPEG: grey, YCbCr, RGB, CMYK and YCCK. CMYK is taken as Adobe writes it
- * (inverted), R = C K / 255. Data that end early are an error, although the decoder would fill the rest with
- * grey; stray bytes between segments are not.
+ * JPEG by libjpeg-turbo's TurboJPEG: grey, YCbCr, RGB, CMYK and YCCK. CMYK is taken as Adobe writes
+ * it (inverted), R = C K / 255. Data that end early are an error, although the decoder would fill
+ * the rest with grey; stray bytes between segments are not.
  */
 #include "data/image.h"
 
@@ -10,7 +10,8 @@
 #include <string.h>
 #include <turbojpeg.h>
 
-/* 500 scans at most: a progressive file of a few kilobytes could keep the decoder busy for minutes. */
+/* 500 scans at most: a progressive file of a few kilobytes could keep the decoder busy for
+ * minutes. */
 enum { DECODE_FLAGS = TJFLAG_ACCURATEDCT | TJFLAG_LIMITSCANS };
 
 typedef struct jpeg_header {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * PNG by libpng's simplified interface: any colour type and depth. Transparent pixels are blended on white;
- * 16 bits become 8. An explicit gamma other than sRGB's is converted to sRGB by libpng.
+ * PNG by libpng's simplified interface: any color type and depth. Transparent pixels are blended
+ * on white; 16 bits become 8. An explicit gamma other than sRGB's is converted to sRGB by libpng.
  */
 #include "data/image.h"
 

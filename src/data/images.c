@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * images:DIR reads a folder for each class, DIR/CLASS/FILE.jpg. Only the files' names stay in memory;
- * images are read and decoded when they are wanted. Also: image files by their paths, for predictions.
+ * images:DIR reads a folder for each class, DIR/CLASS/FILE.jpg. Only the files' names stay in
+ * memory; images are read and decoded when they are wanted. Also: image files by their paths, for
+ * predictions.
  */
 #include <string.h>
 #include <sys/stat.h>
@@ -246,7 +247,7 @@ static const bdl__reader images = {
     .doc =
         "DIR/CLASS/FILE with .jpg, .jpeg or .png files; classes are the folders in the order of "
         "their\n"
-        "names. JPEG: grey, colour, CMYK (as Adobe writes it). PNG: any; transparent pixels are\n"
+        "names. JPEG: grey, color, CMYK (as Adobe writes it). PNG: any; transparent pixels are\n"
         "blended on white. Images of up to 64 megapixels become planes (channels, height, width) "
         "of\n"
         "bytes in the order red, green, blue; grey is Rec. 601 luminance. Where sizes differ, use "

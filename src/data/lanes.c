@@ -2,9 +2,10 @@
 /*
  * Sixteen rows into the lanes of a slice: dst[value][lane] = f(row[lane][value]), part by part.
  *
- * Bytes go through a table of 256 results for each channel, so that any chain of pointwise transforms costs
- * a load. Blocks of 64 values keep the destination (4 KiB) in the first-level cache while it is filled
- * lane by lane. Each width is compiled from one inline function with constant lanes.
+ * Bytes go through a table of 256 results for each channel, so that any chain of pointwise
+ * transforms costs a load. Blocks of 64 values keep the destination (4 KiB) in the first-level
+ * cache while it is filled lane by lane. Each width is compiled from one inline function with
+ * constant lanes.
  */
 #include "data/data_private.h"
 
@@ -40,8 +41,8 @@ LANES_INLINE void floats_f32(const float *const *rows, int64_t n, float *dst, in
     }
 }
 
-/* Asks for all rows at once: they lie anywhere in the data, and one after another each would wait for
- * memory (0.75 ns a value instead of 0.4 on 47 MB of MNIST-sized rows). */
+/* Asks for all rows at once: they lie anywhere in the data, and one after another each would wait
+ * for memory (0.75 ns a value instead of 0.4 on 47 MB of MNIST-sized rows). */
 static void prefetch_rows(const void *const rows[BDL__SLICE_ROWS], int64_t size)
 {
     const int64_t most = BDL__MIN(size, INT64_C(2048));

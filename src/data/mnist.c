@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * mnist:DIR reads MNIST and sets in its form (Fashion-MNIST, KMNIST): four IDX files, plain or .gz. Images
- * stay in memory as bytes, 47 MB for 60,000 of 28 x 28.
+ * mnist:DIR reads MNIST and sets in its form (Fashion-MNIST, KMNIST): four IDX files, plain or .gz.
+ * Images stay in memory as bytes, 47 MB for 60,000 of 28 x 28.
  */
 #include "data/data_private.h"
 

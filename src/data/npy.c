@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * NumPy's .npy (numpy.lib.format): "\x93NUMPY", two version bytes, the header's length (16 bits in version
- * 1, 32 bits in 2 and 3, little-endian), and a Python dictionary
+ * NumPy's .npy (numpy.lib.format): "\x93NUMPY", two version bytes, the header's length (16 bits in
+ * version 1, 32 bits in 2 and 3, little-endian), and a Python dictionary
  *
  *     {'descr': '<f4', 'fortran_order': False, 'shape': (60000, 784), }
  *

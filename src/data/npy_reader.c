@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * npy:X,Y reads samples and labels from two NumPy files. Samples stay in the map: arrays larger than memory
- * work. Labels are checked and converted at the start.
+ * npy:X,Y reads samples and labels from two NumPy files. Samples stay in the map: arrays larger
+ * than memory work. Labels are checked and converted at the start.
  */
 #include <string.h>
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The order of rows in training, from the rows' keys alone, so that neither the files' order nor the
- * number of machines has a say (architecture, "Rows find their shard by content").
+ * The order of rows in training, from the rows' keys alone, so that neither the files' order nor
+ * the number of machines has a say (architecture, "Rows find their shard by content").
  *
- * With n rows, batch B and Q_s = min(16 s, B), shard s owns the sorted rows from floor(n Q_s / B) to
- * floor(n Q_{s+1} / B). For n = B (T - 1) + r with 1 <= r <= B those are (T - 1) q_s rows for the steps
- * before the last, q_s = Q_{s+1} - Q_s, and between 0 and q_s rows for the last: every step but the last
- * is full in every shard, and the counts sum to n.
+ * With n rows, batch B and Q_s = min(16 s, B), shard s owns the sorted rows from floor(n Q_s / B)
+ * to floor(n Q_{s+1} / B). For n = B (T - 1) + r with 1 <= r <= B those are (T - 1) q_s rows for
+ * the steps before the last, q_s = Q_{s+1} - Q_s, and between 0 and q_s rows for the last: every
+ * step but the last is full in every shard, and the counts sum to n.
  */
 #include "data/data_private.h"
 

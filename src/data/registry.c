@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The lists of readers and transforms, made by CMake from the lines BDL_READER and BDL_TRANSFORM. */
+/* The lists of readers and transforms, made by CMake from the lines BDL_READER and
+ * BDL_TRANSFORM. */
 #include "data/data.h"
 
 #include <string.h>

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One slice of a batch: up to 16 samples are read, run through the part of the chain that is not pointwise,
- * and then all written into lanes at once, bytes through the chain's tables.
+ * One slice of a batch: up to 16 samples are read, run through the part of the chain that is not
+ * pointwise, and then all written into lanes at once, bytes through the chain's tables.
  *
- * A row whose file is broken is left out, if the user allows that for so large a share of the rows. Which
- * rows are left out depends on the files alone, so a step's samples stay the same on any machine.
+ * A row whose file is broken is left out, if the user allows that for so large a share of the rows.
+ * Which rows are left out depends on the files alone, so a step's samples stay the same on any
+ * machine.
  */
 #include "data/slice.h"
 
@@ -72,7 +73,8 @@ void bdl__slice_scratch_free(bdl__slice_scratch *scratch)
     bdl__buffer_free(&scratch->targets);
 }
 
-/* Counts a row whose file is broken; fails if there are now too many. `reason` is the error's text. */
+/* Counts a row whose file is broken; fails if there are now too many. `reason` is the error's
+ * text. */
 static bdl_status report_broken(bdl__slice_plan *plan, int64_t row, bdl_status status)
 {
     const bdl__dataset *dataset = plan->dataset;
@@ -136,8 +138,8 @@ static bdl_status check_shape(const bdl__slice_plan *plan, int64_t row, const bd
               bdl__shape_text(&plan->shape, expected, sizeof expected));
 }
 
-/* Where the values of row number i of the slice stay until all are written: in the data set's memory if
- * they are there, else in the scratch. */
+/* Where the values of row number i of the slice stay until all are written: in the data set's
+ * memory if they are there, else in the scratch. */
 static bdl_status keep_row(const bdl__slice_plan *plan, bdl__slice_scratch *scratch, int i,
                            const bdl__sample *result, const void **values)
 {

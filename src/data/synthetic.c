@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * synthetic(shape=..., classes=...): random samples of any shape, for benchmarks and tests. Each class has a
- * mean pattern, so that there is something to learn. Rows are made when they are read.
+ * synthetic(shape=..., classes=...): random samples of any shape, for benchmarks and tests. Each
+ * class has a mean pattern, so that there is something to learn. Rows are made when they are read.
  */
 #include "data/data_private.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Transforms of color: to_grey, to_rgb, channel_order, color_jitter, and mean_image. Images are planes
- * (channels, height, width) in the order red, green, blue, as the readers give them.
+ * Transforms of color: to_grey, to_rgb, channel_order, color_jitter, and mean_image. Images are
+ * planes (channels, height, width) in the order red, green, blue, as the readers give them.
  */
 #include <string.h>
 
@@ -179,8 +179,8 @@ static float factor_of(bdl__rng *rng, double amount)
     return (float)(1 + amount * (2 * bdl__rng_uniform(rng) - 1));
 }
 
-/* The three factors, and what they do to a pixel: c -> sat (b c - g) + g with g its brightened grey, then
- * con (... - mean) + mean. */
+/* The three factors, and what they do to a pixel: c -> sat (b c - g) + g with g its brightened
+ * grey, then con (... - mean) + mean. */
 typedef struct jitter {
     float brightness, contrast, saturation;
     float mean;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Transforms that move pixels: resize, crop, pad, flip. Images are planes (channels, height, width) of bytes
- * or floats, and stay what they are. Random ones are the same for a row in an epoch on any machine, and
- * fixed in evaluation.
+ * Transforms that move pixels: resize, crop, pad, flip. Images are planes (channels, height, width)
+ * of bytes or floats, and stay what they are. Random ones are the same for a row in an epoch on any
+ * machine, and fixed in evaluation.
  */
 #include <string.h>
 

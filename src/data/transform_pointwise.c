@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Transforms of single values: to_float, scale, normalize. Results are computed in float64 and rounded
- * once to float32. A channel is an entry of the sample's first axis: a colour plane of an image, a column of
- * a table.
+ * Transforms of single values: to_float, scale, normalize. Results are computed in float64 and
+ * rounded once to float32. A channel is an entry of the sample's first axis: a color plane of an
+ * image, a column of a table.
  *
  *     scale:      y = x * factor + offset
  *     normalize:  y = (x / divide - mean[c]) / std[c]

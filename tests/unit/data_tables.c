@@ -280,7 +280,8 @@ BDL_TEST(npy_checks_labels)
 
 BDL_TEST(row_keys_do_not_depend_on_the_container)
 {
-    /* The same rows as csv and as npy have the same keys: float32 values, then the label as float64. */
+    /* The same rows as csv and as npy have the same keys: float32 values, then the label as
+     * float64. */
     const char *x = write_npy("x.npy", x_header, x_values, sizeof x_values);
     const int64_t classes[] = {1, 0};
     const char *y = write_npy("y.npy", "{'descr': '<i8', 'fortran_order': False, 'shape': (2,), }",

@@ -309,7 +309,8 @@ BDL_TEST(tables_do_what_the_chain_does)
 
 BDL_TEST(random_transforms_depend_on_the_row_and_the_epoch)
 {
-    /* Each row's crop of a run is the same when the rows come in another order (another batch size). */
+    /* Each row's crop of a run is the same when the rows come in another order (another batch
+     * size). */
     enum { N = 40 };
     static float seen[2][2][N];
     bdl__dataset *dataset = data_open("digits", "", "(count=40)", BDL__PART_TRAIN);
