@@ -92,6 +92,7 @@ static inline int64_t bdl__conv_axis_reach(const bdl__conv_axis *axis, int64_t b
 typedef enum bdl__conv_reading {
     BDL__CONV_IN_PLACE, /* no zeros beside the rows, no unlucky strides */
     BDL__CONV_PACKED,   /* rows are copied with their zeros */
+    BDL__CONV_COLUMNS,  /* 1x1 kernels: a tile's columns of all channels are copied together */
     BDL__CONV_POINTS    /* tiny planes: each output alone with the taps that meet src; the columns of a
                          * tile are parts */
 } bdl__conv_reading;
@@ -101,6 +102,12 @@ typedef enum bdl__conv_reading {
 
 /* A pure function of the shape, and any answer gives the same sums but for zeros added. A plane that is a multiple of 4 KB puts every channel at the same place
  * in the level-1 cache, so it is copied, too. */
+static inline bool bdl__conv_is_pointwise(const bdl__conv_axis *axis)
+{
+    return axis->n_taps == 1 && axis->in_step == 1 && axis->out_step == 1 && axis->off0 == 0 &&
+           axis->n == axis->in_n;
+}
+
 static inline bdl__conv_reading bdl__conv_reading_of(const bdl__conv_axis *y,
                                                      const bdl__conv_axis *x, int64_t n_channels)
 {
@@ -109,6 +116,10 @@ static inline bdl__conv_reading bdl__conv_reading_of(const bdl__conv_axis *y,
     const bool padded = least < 0 || most > x->in_n;
     if (padded && y->n * x->n <= 4) {
         return BDL__CONV_POINTS;
+    }
+    if (n_channels > 8 && y->n * x->n >= 8 && bdl__conv_is_pointwise(y) &&
+        bdl__conv_is_pointwise(x)) {
+        return BDL__CONV_COLUMNS;
     }
     const bool unlucky = n_channels > 8 && y->in_n * x->in_n % 64 == 0;
     return padded || unlucky ? BDL__CONV_PACKED : BDL__CONV_IN_PLACE;
@@ -147,11 +158,22 @@ static inline int64_t bdl__conv_row_block(const bdl__conv_axis *y, const bdl__co
     return 1;
 }
 
+/* Columns that are copied at once for 1x1 kernels. */
+static inline int64_t bdl__conv_columns(int64_t n_channels, size_t real_size)
+{
+    const int64_t fit = BDL__CONV_PACK_SIZE / (n_channels * (int64_t)real_size) / 4 * 4;
+    return BDL__MIN(BDL__MAX(fit, 8), 32);
+}
+
 /* Bytes of scratch that a job with these axes needs. */
 static inline size_t bdl__conv_pack_size(const bdl__conv_axis *y, const bdl__conv_axis *x,
                                          int64_t n_channels, size_t real_size)
 {
-    if (bdl__conv_reading_of(y, x, n_channels) != BDL__CONV_PACKED) {
+    const bdl__conv_reading reading = bdl__conv_reading_of(y, x, n_channels);
+    if (reading == BDL__CONV_COLUMNS) {
+        return (size_t)(n_channels * bdl__conv_columns(n_channels, real_size)) * real_size;
+    }
+    if (reading != BDL__CONV_PACKED) {
         return 0;
     }
     const int64_t block = bdl__conv_row_block(y, x, n_channels, real_size);

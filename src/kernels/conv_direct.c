@@ -93,11 +93,22 @@ static void pack_rows(const struct job *job, const real *src, int64_t n_rows, st
     }
 }
 
-/* The output rows [begin, end) of a part. */
-static void run_rows(const struct job *job, const struct rows *rows, int64_t begin, int64_t end, real *dst)
+/* Columns [x, x + n) of output rows [begin, end). Taps that meet only zeros are left out. */
+static void run_columns(const struct job *job, const struct rows *rows, int64_t begin, int64_t end,
+                        int64_t x, int n, real *dst)
 {
-    const int64_t n_tiles = (job->x.n + TILE_N - 1) / TILE_N;
+    int64_t first = job->x.n_taps;
+    int64_t last = 0;
+    for (int j = 0; j < n; j++) {
+        int64_t tap;
+        const int64_t tap_end = bdl__conv_axis_taps(&job->x, x + j, &tap);
+        if (tap < tap_end) {
+            first = BDL__MIN(first, tap);
+            last = BDL__MAX(last, tap_end);
+        }
+    }
     tile_loop loop = loop_of(job);
+    loop.n_x = BDL__MAX(last - first, 0);
     loop.src_c = rows->plane;
     loop.src_y = job->y.off_step * rows->width;
     for (int64_t y = begin; y < end; y++) {
@@ -106,25 +117,21 @@ static void run_rows(const struct job *job, const struct rows *rows, int64_t beg
         const int64_t row = y * job->y.in_step + job->y.off0 + tap * job->y.off_step;
         const real *src = rows->data;
         if (loop.n_y > 0 && loop.n_x > 0) {
-            src += (row - rows->first) * rows->width + job->x.off0 - rows->least;
+            src += (row - rows->first) * rows->width + x * job->x.in_step + job->x.off0 +
+                   first * job->x.off_step - rows->least;
         }
-        for (int64_t t = 0; t < n_tiles; t++) {
-            const int64_t x = t * job->x.n / n_tiles;
-            const int n = (int)((t + 1) * job->x.n / n_tiles - x);
-            K(tile_outputs)(&job->set, &loop, n, tap_at(job, tap, 0), src + x * job->x.in_step,
-                            dst + dst_at(job, y, x));
-        }
+        K(tile_outputs)(&job->set, &loop, n, tap_at(job, tap, first), src,
+                        dst + dst_at(job, y, x));
     }
 }
 
 /* All of a job by blocks of rows, copied or in place. */
 static void run_planes(const struct job *job, bool packed)
 {
-    const int64_t block =
-        packed ? bdl__conv_row_block(&job->y, &job->x, job->n_channels, sizeof(real)) : job->y.n;
+    const int64_t block = bdl__conv_row_block(&job->y, &job->x, job->n_channels, sizeof(real));
+    const int64_t n_tiles = (job->x.n + TILE_N - 1) / TILE_N;
     for (int64_t i = 0; i < job->call->n_parts; i++) {
         const real *src = src_of(job, i);
-        real *dst = dst_of(job, i);
         for (int64_t y = 0; y < job->y.n; y += block) {
             const int64_t end = BDL__MIN(y + block, job->y.n);
             struct rows rows = {.data = src, .plane = job->src_plane, .width = job->x.in_n};
@@ -134,7 +141,58 @@ static void run_planes(const struct job *job, bool packed)
                     bdl__conv_axis_reach(&job->x, 0, job->x.n, &rows.least) - rows.least;
                 pack_rows(job, src, n_rows, &rows);
             }
-            run_rows(job, &rows, y, end, dst);
+            for (int64_t t = 0; t < n_tiles; t++) {
+                const int64_t x = t * job->x.n / n_tiles;
+                const int n = (int)((t + 1) * job->x.n / n_tiles - x);
+                run_columns(job, &rows, y, end, x, n, dst_of(job, i));
+            }
+        }
+    }
+}
+
+/* Columns [begin, end) of a plane -> [tile][channel][column] */
+static void pack_columns(const struct job *job, const real *src, int64_t begin, int64_t end)
+{
+    real *to = job->call->scratch;
+    for (int64_t x = begin; x < end; x += TILE_N) {
+        const int64_t n = BDL__MIN(end - x, TILE_N);
+        for (int64_t c = 0; c < job->n_channels; c++, to += n) {
+            const real *from = src + c * job->src_plane + x;
+            R_UNROLL for (int j = 0; j < TILE_N; j++) {
+                R_PREFETCH(from + TILE_N + j);
+            }
+            for (int64_t j = 0; j < n; j++) {
+                to[j] = from[j];
+            }
+        }
+    }
+}
+
+/* 1x1 kernels: a plane is one row of columns. A few tiles of weights stay in a level-1 cache while the
+ * copied columns pass. */
+static void run_pointwise(const struct job *job)
+{
+    const int64_t n_columns = job->y.n * job->x.n;
+    const int64_t block = bdl__conv_columns(job->n_channels, sizeof(real));
+    const int64_t step = BDL__MAX(2048 / job->n_channels, 2);
+    const real *packed = job->call->scratch;
+    tile_loop loop = loop_of(job);
+    tile_set set = job->set;
+    loop.n_y = 1;
+    loop.src_col = 1;
+    for (int64_t i = 0; i < job->call->n_parts; i++) {
+        for (int64_t begin = 0; begin < n_columns; begin += block) {
+            const int64_t end = BDL__MIN(begin + block, n_columns);
+            pack_columns(job, src_of(job, i), begin, end);
+            for (set.begin = job->set.begin; set.begin < job->set.end; set.begin = set.end) {
+                set.end = BDL__MIN(set.begin + step, job->set.end);
+                for (int64_t x = begin; x < end; x += TILE_N) {
+                    const int n = (int)BDL__MIN(end - x, TILE_N);
+                    loop.src_c = n;
+                    K(tile_outputs)(&set, &loop, n, 0, packed + (x - begin) * job->n_channels,
+                                    dst_of(job, i) + x);
+                }
+            }
         }
     }
 }
@@ -176,6 +234,9 @@ static void run(const struct job *job)
     switch (bdl__conv_reading_of(&job->y, &job->x, job->n_channels)) {
     case BDL__CONV_POINTS:
         run_points(job);
+        break;
+    case BDL__CONV_COLUMNS:
+        run_pointwise(job);
         break;
     case BDL__CONV_PACKED:
         run_planes(job, true);
