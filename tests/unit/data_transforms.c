@@ -223,8 +223,8 @@ BDL_TEST(chains_survive_text_and_json)
 {
     static const char *const texts[] = {
         "", "to_float", "normalize(mean=[0.5, 0.25], std=[1, 2], divide=255)",
-        "pad([4, 2], value=1), crop(32, at=random), flip(p=0.25, axis=vertical), resize(20), "
-        "color_jitter(0.1, 0.2, 0.3), to_grey, to_rgb, channel_order(rgb), scale(2, 1)"};
+        ("pad([4, 2], value=1), crop(32, at=random), flip(p=0.25, axis=vertical), resize(20), "
+         "color_jitter(0.1, 0.2, 0.3), to_grey, to_rgb, channel_order(rgb), scale(2, 1)")};
     for (int64_t i = 0; i < BDL__COUNT_OF(texts); i++) {
         bdl__chain *chain = chain_of(texts[i]), *from_json = NULL;
         bdl__text json, text, again;
