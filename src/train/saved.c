@@ -235,7 +235,10 @@ static bdl_status read_chain(const bdl__json *root, const char *where, bdl__save
     }
     BDL__TRY(bdl__json_need(root, "preprocessing", BDL__JSON_ARRAY, where, &array));
     BDL__TRY(bdl__arena_printf(&saved->arena, &where, "%s: preprocessing", where));
-    BDL__TRY(bdl__chain_from_json(saved->allocator, array, where, &saved->chain));
+    const bdl_status made = bdl__chain_from_json(saved->allocator, array, where, &saved->chain);
+    if (made != BDL_OK) {
+        return strstr(bdl_last_error(), where) ? made : bdl__fail_in(made, "%s", where);
+    }
     bdl__text text;
     bdl__text_init(&text, saved->allocator);
     bdl__chain_to_text(saved->chain, &text);
