@@ -42,7 +42,7 @@ MAY_INCLUDE = {
 }
 LIST_HEADERS = {"families_gen.inc": "src/layers", "optims_gen.inc": "src/optim", "readers_gen.inc": "src/data",
                 "transforms_gen.inc": "src/data", "zoo_gen.inc": "src/zoo"}
-ONLY_IN = {r"(oneapi/dnnl/)?dnnl.*\.h": "src/dnnl", r"sys/socket\.h|netinet/.*|arpa/inet\.h|netdb\.h": "src/dist"}
+ONLY_IN = {r"oneapi/dnnl/.*|dnnl[^/]*\.h": "src/dnnl", r"sys/socket\.h|netinet/.*|arpa/inet\.h|netdb\.h": "src/dist"}
 
 
 def complaint(folder, file, name, in_quotes):

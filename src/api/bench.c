@@ -65,7 +65,8 @@ static void on_event(void *arg, const bdl__event *e)
 }
 
 static bdl_status bench_train(bdl_context *context, const char *model, const char *data,
-                              const char *optim, int64_t batch, double seconds, rates *measured)
+                              const char *optim, const char *precision, int64_t batch,
+                              double seconds, rates *measured)
 {
     training t = {.rates = measured, .seconds = seconds, .batch = batch};
     bdl__session session = bdl__context_session(context);
@@ -79,6 +80,7 @@ static bdl_status bench_train(bdl_context *context, const char *model, const cha
     params.model = model;
     params.data = data;
     params.optim = optim;
+    params.precision = precision;
     params.batch = batch;
     params.epochs = INT32_MAX;
     BDL__TRY_DONE(status, bdl__trainer_create(&session, &params, &trainer));
@@ -92,21 +94,32 @@ done:
 
 static bdl_status lenet_train(bdl_context *context, double seconds, rates *measured)
 {
-    return bench_train(context, "lenet", "digits",
-                       "sgd(lr=0.001, momentum=0.9)", 128, seconds, measured);
+    return bench_train(context, "lenet", "digits", "sgd(lr=0.001, momentum=0.9)", "fp32", 128,
+                       seconds, measured);
 }
 
 static bdl_status lenet_train_512(bdl_context *context, double seconds, rates *measured)
 {
-    return bench_train(context, "lenet", "digits",
-                       "sgd(lr=0.001, momentum=0.9)", 512, seconds, measured);
+    return bench_train(context, "lenet", "digits", "sgd(lr=0.001, momentum=0.9)", "fp32", 512,
+                       seconds, measured);
+}
+
+static bdl_status bench_vgg(bdl_context *context, const char *precision, double seconds,
+                            rates *measured)
+{
+    return bench_train(context, "vgg_cifar", "synthetic(count=512, shape=[3,32,32], classes=10)",
+                       "sgd(lr=0.0001, momentum=0.9, weight_decay=0.0005)", precision, 128,
+                       3 * seconds, measured);
 }
 
 static bdl_status vgg_cifar_train(bdl_context *context, double seconds, rates *measured)
 {
-    return bench_train(context, "vgg_cifar", "synthetic(count=512, shape=[3,32,32], classes=10)",
-                       "sgd(lr=0.0001, momentum=0.9, weight_decay=0.0005)", 128, 3 * seconds,
-                       measured);
+    return bench_vgg(context, "fp32", seconds, measured);
+}
+
+static bdl_status vgg_cifar_train_bf16(bdl_context *context, double seconds, rates *measured)
+{
+    return bench_vgg(context, "bf16", seconds, measured);
 }
 
 /* ---- prediction --------------------------------------------------------------------------------- */
@@ -170,6 +183,7 @@ static const bench_case cases[] = {
     {"lenet_train", "training of LeNet on digits, batch 128", lenet_train},
     {"lenet_train_512", "training of LeNet on digits, batch 512", lenet_train_512},
     {"vgg_cifar_train", "training of VGG for CIFAR-10, batch 128", vgg_cifar_train},
+    {"vgg_cifar_train_bf16", "the same with precision bf16", vgg_cifar_train_bf16},
     {"lenet_forward", "LeNet forward, 1,024 images a call", lenet_forward},
 };
 
@@ -178,7 +192,7 @@ bdl_status bdl_bench_list(bdl_context *context, char **text)
     bdl__text out;
     bdl__text_init(&out, &context->allocator);
     for (int64_t i = 0; i < BDL__COUNT_OF(cases); i++) {
-        bdl__text_append(&out, "  %-18s %s\n", cases[i].name, cases[i].summary);
+        bdl__text_append(&out, "  %-22s %s\n", cases[i].name, cases[i].summary);
     }
     return bdl__text_give(&out, text);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "api/api.h"
+#include "dnnl/dnnl.h"
 
 #define MAX_ADVICE 8
 
@@ -15,7 +16,7 @@ typedef struct findings {
     const char *target;
     int n_threads;
     char library[512];
-    const char *onednn;
+    char onednn[64];
     int n_advice;
     char advice[MAX_ADVICE][256];
 } findings;
@@ -46,7 +47,13 @@ static void look(const bdl_context *context, findings *f)
     bdl__cpu_query(&f->cpu);
     f->target = bdl__target_name(context->target);
     f->n_threads = bdl__pool_size(context->pool);
-    f->onednn = "not used by this version";
+    const bdl__dnnl_table *onednn = NULL;
+    if (bdl__dnnl_open(&onednn) == BDL_OK) {
+        onednn->version(f->onednn, sizeof f->onednn);
+    } else {
+        snprintf(f->onednn, sizeof f->onednn, "none");
+        advise(f, "no bf16 and slower predictions of few samples: %s", bdl_last_error());
+    }
     find_library(f->library, sizeof f->library);
     const int usable =
         f->cpu.cgroup_cpus > 0 && f->cpu.cgroup_cpus < f->cpu.n_online

@@ -105,7 +105,7 @@ static bdl_status inspect(bdl_context *context, const bdl__inspect_params *param
                           bdl__saved **saved, bdl__arena *arena, bdl__text *out)
 {
     bdl__precision precision;
-    BDL__TRY(bdl__precision_from_name(params->precision, &precision));
+    BDL__TRY(bdl__precision_choose(&context->log, params->precision, &precision));
     BDL__TRY(bdl__saved_open(&context->allocator, params->model, 1,
                              precision == BDL__F64_PRECISION ? BDL_F64 : BDL_F32, saved));
     if (params->json) {

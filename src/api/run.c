@@ -24,7 +24,7 @@ static void close_all(opened *o)
 static bdl_status open_model(bdl_context *context, const char *model, const char *precision,
                              opened *o)
 {
-    BDL__TRY(bdl__precision_from_name(precision, &o->precision));
+    BDL__TRY(bdl__precision_choose(&context->log, precision, &o->precision));
     const bdl_dtype dtype = o->precision == BDL__F64_PRECISION ? BDL_F64 : BDL_F32;
     return bdl__saved_open(&context->allocator, model, 1, dtype, &o->saved);
 }

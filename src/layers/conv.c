@@ -150,6 +150,7 @@ static const bdl__layer conv2d = {
     .plan = plan,
     .forward = bdl__conv_forward,
     .backward = bdl__conv_backward,
+    .release = bdl__conv_release,
 };
 
 BDL_LAYER_FAMILY(conv, &conv2d)

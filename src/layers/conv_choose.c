@@ -19,6 +19,10 @@ const char *bdl__conv_impl_name(bdl__conv_impl impl)
         return "lane_sums";
     case BDL__CONV_FEATURE_LANES:
         return "feature_lanes";
+    case BDL__CONV_ONEDNN_BF16:
+        return "onednn_bf16";
+    case BDL__CONV_ONEDNN:
+        return "onednn";
     }
     return "?";
 }
@@ -60,7 +64,8 @@ static bdl__conv_impl cheapest(bdl__conv_impl direct, int64_t direct_cost, int64
 
 static bool suits_winograd(const bdl__step *step, const bdl__conv_dims *d)
 {
-    return step->precision == BDL__FP32 && d->kh == 3 && d->kw == 3 && d->sh == 1 && d->sw == 1 &&
+    const bool is_allowed = step->precision == BDL__FP32 || step->precision == BDL__BF16;
+    return is_allowed && d->kh == 3 && d->kw == 3 && d->sh == 1 && d->sw == 1 &&
            d->dh == 1 && d->dw == 1 && d->groups == 1 && d->ph <= 2 && d->pw <= 2;
 }
 
@@ -91,4 +96,28 @@ void bdl__conv_choose(const bdl__step *step, bdl__conv_state *state)
         state->backward_weights = cheapest(state->backward_weights, cost, d->ic, d->oc, d->oh,
                                            d->ow, 25 * d->ic * d->oc);
     }
+}
+
+int64_t bdl__conv_cost(const bdl__conv_state *state, bdl__dnnl_direction direction)
+{
+    const bdl__conv_dims *d = &state->dims;
+    const bool is_data = direction == BDL__DNNL_BACKWARD_DATA;
+    const bool is_weights = direction == BDL__DNNL_BACKWARD_WEIGHTS;
+    const bdl__conv_impl impl = is_data      ? state->backward_data
+                                : is_weights ? state->backward_weights
+                                             : state->forward;
+    const int64_t n_pairs = d->ic / d->groups * d->oc;
+    if (impl == BDL__CONV_WINOGRAD4 || impl == BDL__CONV_WINOGRAD2) {
+        const int64_t m = impl == BDL__CONV_WINOGRAD4 ? 4 : 2;
+        const int64_t weights = is_weights ? 25 * n_pairs
+                                           : (m + 2) * (m + 2) * n_pairs * BDL__CONV_WEIGHT_COST / 100;
+        return weights + (is_data ? winograd_cost(d->oc, d->ic, d->ih, d->iw, m)
+                                  : winograd_cost(d->ic, d->oc, d->oh, d->ow, m));
+    }
+    const bool is_dense = d->sh == 1 && d->sw == 1 && d->dh == 1 && d->dw == 1;
+    const int64_t n = is_dense
+                          ? useful(d->ih, d->oh, d->kh, d->ph) * useful(d->iw, d->ow, d->kw, d->pw)
+                          : d->oh * d->kh * d->ow * d->kw;
+    return is_weights ? n_pairs * n / 10 * 17 /* 60 % of the other kernels' speed */
+                      : n_pairs * (n + d->kh * d->kw * BDL__CONV_WEIGHT_COST / 100);
 }

@@ -84,18 +84,25 @@ static size_t scratch_size(const bdl__step *step, const bdl__conv_state *s, bool
 /* Books packed weights and scratch for the three kernels. */
 static bdl_status book(bdl__planner *planner, bdl__step *step, bdl__conv_state *s)
 {
-    size_t scratch = scratch_size(step, s, false);
+    size_t scratch = 0;
     s->forward_units = bdl__conv_direct_units(&s->dims, false);
     s->backward_units = bdl__conv_direct_units(&s->dims, true);
-    BDL__TRY(bdl__plan_packed(planner, step, 0, packed_size(step, s, s->forward), s->forward_units,
-                              pack_forward));
-    if (step->needs_diff_src[0] && s->propagates) {
+    if (bdl__conv_is_dnnl(s->forward)) {
+        BDL__TRY(bdl__conv_dnnl_book(planner, step, s, 0));
+    } else {
+        scratch = scratch_size(step, s, false);
+        BDL__TRY(bdl__plan_packed(planner, step, 0, packed_size(step, s, s->forward),
+                                  s->forward_units, pack_forward));
+    }
+    if (bdl__conv_is_dnnl(s->backward_data)) {
+        BDL__TRY(bdl__conv_dnnl_book(planner, step, s, 1));
+    } else if (step->needs_diff_src[0] && s->propagates) {
         const size_t size = scratch_size(step, s, true);
         BDL__TRY(bdl__plan_packed(planner, step, 1, packed_size(step, s, s->backward_data),
                                   s->backward_units, pack_backward));
         scratch = BDL__MAX(scratch, size);
     }
-    if (step->needs_diff_weights) {
+    if (step->needs_diff_weights && !bdl__conv_is_dnnl(s->backward_weights)) {
         const int64_t row_size = weights_per_output(&s->dims) * (int64_t)step->scalar_size;
         const bool is_winograd = tile_side(s->backward_weights) > 0;
         s->tile = is_winograd ? WINOGRAD_OUTPUTS : BDL__MAX(TILE_SIZE / row_size / 64, 1) * 64;
@@ -114,6 +121,9 @@ static bool wants_many(const bdl__conv_state *s)
 {
     const bdl__conv_dims *d = &s->dims;
     const int m = tile_side(s->forward);
+    if (bdl__conv_is_dnnl(s->backward_weights)) {
+        return false; /* all weights' gradients of a part come at once */
+    }
     return m > 0 ? bdl__conv_winograd_block(d->ic, d->oc, m) > 4
                  : d->oc * weights_per_output(d) > MANY_WEIGHTS;
 }
@@ -128,6 +138,7 @@ bdl_status bdl__conv_plan(bdl__planner *planner, bdl__step *step, const bdl__con
     s->propagates = propagates;
     step->state = s;
     bdl__conv_choose(step, s);
+    BDL__TRY(bdl__conv_dnnl_choose(planner, step, s));
     step->impl = bdl__conv_impl_name(s->forward);
     step->impl_backward_data = bdl__conv_impl_name(s->backward_data);
     step->impl_backward_weights = bdl__conv_impl_name(s->backward_weights);
@@ -139,6 +150,10 @@ bdl_status bdl__conv_plan(bdl__planner *planner, bdl__step *step, const bdl__con
 void bdl__conv_forward(const bdl__step *step, bdl__cx *cx)
 {
     const bdl__conv_state *s = step->state;
+    if (bdl__conv_is_dnnl(s->forward)) {
+        bdl__conv_dnnl_forward(step, cx);
+        return;
+    }
     bdl__conv_call call = {.dims = &s->dims,
                            .src = {cx->src[0].data, cx->src[0].stride},
                            .dst = {cx->dst[0].data, cx->dst[0].stride},
@@ -174,6 +189,10 @@ static void write_zeros(const bdl__step *step, bdl__cx *cx)
 static void backward_data(const bdl__step *step, bdl__cx *cx)
 {
     const bdl__conv_state *s = step->state;
+    if (bdl__conv_is_dnnl(s->backward_data)) {
+        bdl__conv_dnnl_backward_data(step, cx);
+        return;
+    }
     bdl__conv_call call = {.dims = &s->dims,
                            .src = {cx->diff_dst[0].data, cx->diff_dst[0].stride},
                            .dst = {cx->diff_src[0].data, cx->diff_src[0].stride},
@@ -214,7 +233,9 @@ static void backward_weights(const bdl__step *step, bdl__cx *cx, bdl__conv_wgrad
     const bdl__conv_state *s = step->state;
     const size_t size = step->scalar_size;
     const int64_t row = weights_per_output(&s->dims);
-    if (bdl__wants_weights(cx, 0)) {
+    if (bdl__conv_is_dnnl(s->backward_weights)) {
+        bdl__conv_dnnl_backward_weights(step, cx);
+    } else if (bdl__wants_weights(cx, 0)) {
         call->add = cx->diff_weights_mode[0] == BDL__ADD;
         call->diff_weights = (char *)cx->diff_weights[0] + (size_t)(call->begin * row) * size;
         weights_kernel(step, call);

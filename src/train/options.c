@@ -2,6 +2,7 @@
 /* The options of `train`, as a field table: the command's flags, help and manual come from it. */
 #include <string.h>
 
+#include "dnnl/dnnl.h"
 #include "train/train.h"
 
 #define F(member, ...) BDL_FIELD(bdl__train_params, member, __VA_ARGS__)
@@ -66,4 +67,15 @@ bdl_status bdl__precision_from_name(const char *name, bdl__precision *precision)
     const char *const nearest = bdl__nearest_name(name, precisions, 4);
     BDL__FAIL(BDL_ERR_NOT_FOUND, "unknown precision '%s'%s%s; known are fp32, fp32_exact, bf16, f64",
               name, nearest ? "; did you mean " : "", nearest ? nearest : "");
+}
+
+bdl_status bdl__precision_choose(const bdl__log *log, const char *name, bdl__precision *precision)
+{
+    BDL__TRY(bdl__precision_from_name(name, precision));
+    if (*precision == BDL__BF16 && bdl__bf16_available() == BDL__BF16_NONE) {
+        BDL__LOG(log, BDL__LOG_WARNING,
+                 "this processor has neither AVX512-BF16 nor AMX: computing in fp32, not bf16");
+        *precision = BDL__FP32;
+    }
+    return BDL_OK;
 }

@@ -144,6 +144,8 @@ bdl_status bdl__predict(const bdl__session *session, const bdl__saved *saved,
 
 /* "fp32", "fp32_exact", "bf16", "f64". */
 bdl_status bdl__precision_from_name(const char *name, bdl__precision *precision);
+/* The same, but fp32 instead of bf16, with a warning, where the processor does not multiply bf16. */
+bdl_status bdl__precision_choose(const bdl__log *log, const char *name, bdl__precision *precision);
 
 /* ---- checkpoints (checkpoint.c) ---------------------------------------------------------------- */
 

@@ -305,7 +305,7 @@ static bdl_status open_reports(bdl__trainer *t)
 static bdl_status open_all(bdl__trainer *t)
 {
     BDL__TRY(bdl__params_check(&bdl__train_schema, &t->params));
-    BDL__TRY(bdl__precision_from_name(t->params.precision, &t->precision));
+    BDL__TRY(bdl__precision_choose(t->session.log, t->params.precision, &t->precision));
     BDL__TRY(open_model(t));
     BDL__TRY(open_data(t));
     BDL__TRY(bdl__heads_create(t->session.allocator, t->saved->model, t->data, t->params.loss,
