@@ -186,8 +186,8 @@ BDL_TEST(saved_same_model_gives_same_bytes)
 
 /* ---- interrupted saves ---------------------------------------------------------------------- */
 
-/* Model `old` in "old", `new` in "new", and in "dir" what a save of `new` over `old` leaves that ended
- * after the weights (1), or after model.json too (2). */
+/* With `old` in "old" and `new` in "new": makes of "dir" what a save of `new` over `old` leaves
+ * that ended after the weights (1), or after model.json too (2). */
 static void interrupt(int n_done)
 {
     char pending[64];
@@ -302,7 +302,7 @@ BDL_TEST(saved_document_errors_say_where)
     bdl__saved_free(saved);
 }
 
-/* Flips every byte of model.json: an error or a model, never worse. */
+/* Flips bytes all over model.json: an error or a model, never worse. */
 BDL_TEST(saved_survives_any_damage_of_the_document)
 {
     bdl__saved *const saved = make(SMALL, 1, BDL_F32);
@@ -311,7 +311,7 @@ BDL_TEST(saved_survives_any_damage_of_the_document)
     char path[PATH_SIZE];
     snprintf(path, sizeof path, "%s", in(place("m"), "model.json"));
     bdl__bytes bytes = read_file(path);
-    for (size_t i = 0; i < bytes.size; i++) {
+    for (size_t i = 0; i < bytes.size; i += 1 + bdl_test_random() % 19) {
         bdl__saved *again = NULL;
         bytes.data[i] ^= 1;
         put(path, bytes.data, bytes.size);
