@@ -53,6 +53,7 @@ static bdl_status evaluate(bdl_context *context, const bdl__eval_params *params,
     BDL__TRY(open_model(context, params->model, params->precision, o));
     BDL__TRY(bdl__dataset_open(&context->allocator, &context->log, context->pool, params->data,
                                BDL__PART_TEST, &o->dataset));
+    BDL__TRY(bdl__dataset_map_classes(o->dataset, o->saved->class_names, o->saved->n_classes));
     BDL__TRY(open_chain(context, params->transform, o));
     const char *const loss = *params->loss || !o->saved->loss ? params->loss : o->saved->loss;
     BDL__TRY(bdl__heads_create(&context->allocator, o->saved->model, o->dataset, loss,

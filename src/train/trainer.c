@@ -52,6 +52,7 @@ static bdl_status open_data(bdl__trainer *t)
     if (given(t->params.val)) {
         BDL__TRY(bdl__dataset_open(s->allocator, s->log, s->pool, t->params.val, BDL__PART_TEST,
                                    &t->val));
+        BDL__TRY(bdl__dataset_map_classes(t->val, t->data->class_names, t->data->n_classes));
     }
     return open_chain(t);
 }
