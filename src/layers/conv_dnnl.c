@@ -18,11 +18,6 @@
 /* A value's way into oneDNN's layout, or out of it, in multiply-adds of the kernels. */
 #define LAYOUT_COST 66
 
-static bool is_lanes1_inference(const bdl__step *step)
-{
-    return step->precision == BDL__FP32 && step->target == BDL__TARGET_LANE1 && !step->is_training;
-}
-
 /* Hundredths of a kernel's multiply-add that oneDNN's takes, in bf16. On AVX512-BF16 as measured. AMX
  * multiplies eight times as fast as that; a quarter is left for what is not multiplying. */
 static int64_t bf16_cost(bdl__bf16_kind kind, bdl__dnnl_direction direction)
@@ -37,7 +32,13 @@ static bool wants_bf16(const bdl__step *step, const bdl__conv_state *s, bdl__dnn
     const bdl__bf16_kind kind = bdl__bf16_available();
     const int64_t n_weights = d->ic / d->groups * d->oc * d->kh * d->kw;
     const int64_t work = n_weights * d->oh * d->ow;
-    if (step->precision != BDL__BF16 || kind == BDL__BF16_NONE || work < LEAST_WORK ||
+    if (step->precision != BDL__BF16 || kind == BDL__BF16_NONE) {
+        return false;
+    }
+    if (step->few_samples) {
+        return true;
+    }
+    if (work < LEAST_WORK ||
         BDL__MIN(d->ic, d->oc) / d->groups < LEAST_CHANNELS) {
         return false;
     }
@@ -88,7 +89,7 @@ bdl_status bdl__conv_dnnl_choose(bdl__planner *planner, bdl__step *step, bdl__co
     for (int i = BDL__DNNL_FORWARD; i <= BDL__DNNL_BACKWARD_WEIGHTS; i++) {
         const bdl__dnnl_direction direction = (bdl__dnnl_direction)i;
         const bool is_bf16 = wants_bf16(step, s, direction);
-        if (!is_needed(step, s, direction) || (!is_bf16 && !is_lanes1_inference(step))) {
+        if (!is_needed(step, s, direction) || (!is_bf16 && !step->few_samples)) {
             continue;
         }
         const bdl__dnnl_conv conv = describe(step, &s->dims, direction, is_bf16);
@@ -123,8 +124,8 @@ static void pack_backward(const bdl__step *step, const void *const *weights, voi
 bdl_status bdl__conv_dnnl_book(bdl__planner *planner, bdl__step *step, const bdl__conv_state *s,
                                int i_packed)
 {
-    return bdl__plan_packed(planner, step, i_packed, s->dnnl->op[i_packed].packed_size,
-                            BDL__DNNL_PACK_UNITS, i_packed == 0 ? pack_forward : pack_backward);
+    return bdl__dnnl_step_book(planner, step, s->dnnl, (bdl__dnnl_direction)i_packed,
+                               i_packed == 0 ? pack_forward : pack_backward);
 }
 
 void bdl__conv_dnnl_forward(const bdl__step *step, bdl__cx *cx)

@@ -117,12 +117,12 @@ static bdl_status book(bdl__planner *planner, bdl__step *step, bdl__conv_state *
 
 /* Many parts at once pay where weights would come from memory again for each. Winograd's are read so
  * seldom beside its arithmetic that a level-3 cache is near enough. */
-static bool wants_many(const bdl__conv_state *s)
+static bool wants_many(const bdl__step *step, const bdl__conv_state *s)
 {
     const bdl__conv_dims *d = &s->dims;
     const int m = tile_side(s->forward);
-    if (bdl__conv_is_dnnl(s->backward_weights)) {
-        return false; /* all weights' gradients of a part come at once */
+    if (step->few_samples || bdl__conv_is_dnnl(s->backward_weights)) {
+        return false; /* oneDNN takes a part at a time, and gives all its weights' gradients at once */
     }
     return m > 0 ? bdl__conv_winograd_block(d->ic, d->oc, m) > 4
                  : d->oc * weights_per_output(d) > MANY_WEIGHTS;
@@ -142,7 +142,7 @@ bdl_status bdl__conv_plan(bdl__planner *planner, bdl__step *step, const bdl__con
     step->impl = bdl__conv_impl_name(s->forward);
     step->impl_backward_data = bdl__conv_impl_name(s->backward_data);
     step->impl_backward_weights = bdl__conv_impl_name(s->backward_weights);
-    step->takes_many = wants_many(s);
+    step->takes_many = wants_many(step, s);
     step->splits = true;
     return book(planner, step, s);
 }

@@ -19,6 +19,7 @@ bdl_status bdl__dnnl_step_add(bdl__planner *planner, bdl__step *step, bdl__dnnl_
     bdl__dnnl_op *const op = &(*mine)->op[conv->direction];
     *is_made = (*mine)->table->create(conv, op) == NULL;
     (*mine)->has[conv->direction] = *is_made;
+    (*mine)->name[conv->direction] = conv->is_bf16 ? "onednn_bf16" : "onednn";
     return *is_made ? bdl__plan_scratch(planner, step, op->scratch_size) : BDL_OK;
 }
 
@@ -46,6 +47,13 @@ void bdl__dnnl_step_pack(const bdl__step *step, const bdl__dnnl_step *mine,
     if (begin <= unit && unit < end) {
         must(mine->table->pack(&mine->op[direction], weights, packed));
     }
+}
+
+bdl_status bdl__dnnl_step_book(bdl__planner *planner, bdl__step *step, const bdl__dnnl_step *mine,
+                               bdl__dnnl_direction direction, bdl__pack_fn pack)
+{
+    return bdl__plan_packed(planner, step, (int)direction, mine->op[direction].packed_size,
+                            BDL__DNNL_PACK_UNITS, pack);
 }
 
 void bdl__dnnl_step_run(const bdl__dnnl_step *step, bdl__dnnl_direction direction,

@@ -11,8 +11,14 @@
 typedef struct bdl__dnnl_step {
     const bdl__dnnl_table *table;
     bool has[3];
+    const char *name[3]; /* "onednn_bf16" or "onednn" */
     bdl__dnnl_op op[3];
 } bdl__dnnl_step;
+
+static inline bool bdl__dnnl_has(const bdl__dnnl_step *step, bdl__dnnl_direction direction)
+{
+    return step && step->has[direction];
+}
 
 /* Makes the op of a direction, and at first *mine itself; books its scratch; opens oneDNN, and fails where there is none.
  * `is_made` is false if oneDNN has no such primitive. */
@@ -26,6 +32,9 @@ void bdl__dnnl_step_release(bdl__dnnl_step *step); /* NULL ok */
 void bdl__dnnl_step_pack(const bdl__step *step, const bdl__dnnl_step *mine,
                          bdl__dnnl_direction direction, const float *weights, void *packed,
                          int64_t begin, int64_t end);
+
+bdl_status bdl__dnnl_step_book(bdl__planner *planner, bdl__step *step, const bdl__dnnl_step *mine,
+                               bdl__dnnl_direction direction, bdl__pack_fn pack);
 
 /* Runs an op. It cannot fail but for lack of memory within oneDNN, which ends the process. */
 void bdl__dnnl_step_run(const bdl__dnnl_step *step, bdl__dnnl_direction direction,

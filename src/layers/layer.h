@@ -94,6 +94,7 @@ typedef struct bdl__step {
     size_t real_size;    /* bytes of a real: 4 * lanes, or 8 on f64 */
     size_t scalar_size;  /* bytes of a scalar */
     int64_t global_batch;
+    bool few_samples; /* prediction of a few samples by a large net: one sample a part, see plan.h */
 
     /* Set by the layer's plan hook. */
     const char *impl;          /* "direct", "winograd4": printed by inspect --plan */

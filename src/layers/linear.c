@@ -9,6 +9,7 @@
  */
 #include "kernels/linear.h"
 #include "layers/layer.h"
+#include "layers/linear_dnnl.h"
 #include "layers/slices.h"
 
 typedef struct linear_params {
@@ -38,6 +39,7 @@ struct state {
     int64_t n_positions, n_in, n_out;
     int64_t tile; /* outputs whose gradients are handed on at once */
     size_t scratch_size; /* of the kernel; values for the sink follow */
+    bdl__dnnl_step *dnnl; /* owned; NULL where oneDNN has no part in it */
 };
 
 static bdl_status infer(const void *params, const bdl__infer_in *in, bdl__decl *decl)
@@ -89,6 +91,41 @@ static void pack_backward(const bdl__step *step, const void *const *weights, voi
         ->linear_pack(weights[0], s->n_out, s->n_in, s->n_in, 1, packed, begin, end);
 }
 
+static void pack_dnnl_forward(const bdl__step *step, const void *const *weights, void *packed,
+                              int64_t begin, int64_t end)
+{
+    const struct state *s = step->state;
+    bdl__dnnl_step_pack(step, s->dnnl, BDL__DNNL_FORWARD, weights[0], packed, begin, end);
+}
+
+static void pack_dnnl_backward(const bdl__step *step, const void *const *weights, void *packed,
+                               int64_t begin, int64_t end)
+{
+    const struct state *s = step->state;
+    bdl__dnnl_step_pack(step, s->dnnl, BDL__DNNL_BACKWARD_DATA, weights[0], packed, begin, end);
+}
+
+/* Chooses who computes, and books the packed weights. */
+static bdl_status book_weights(bdl__planner *planner, bdl__step *step, struct state *s)
+{
+    const size_t size = (size_t)(s->n_in * s->n_out) * step->scalar_size;
+    BDL__TRY(bdl__linear_dnnl_choose(planner, step, s->n_positions, s->n_in, s->n_out, &s->dnnl));
+    if (bdl__dnnl_has(s->dnnl, BDL__DNNL_FORWARD)) {
+        step->impl = s->dnnl->name[BDL__DNNL_FORWARD];
+        BDL__TRY(bdl__dnnl_step_book(planner, step, s->dnnl, BDL__DNNL_FORWARD, pack_dnnl_forward));
+    } else {
+        BDL__TRY(bdl__plan_packed(planner, step, 0, size, bdl__n_tiles(s->n_out), pack_forward));
+    }
+    if (bdl__dnnl_has(s->dnnl, BDL__DNNL_BACKWARD_DATA)) {
+        step->impl_backward_data = s->dnnl->name[BDL__DNNL_BACKWARD_DATA];
+        return bdl__dnnl_step_book(planner, step, s->dnnl, BDL__DNNL_BACKWARD_DATA,
+                                   pack_dnnl_backward);
+    }
+    return step->needs_diff_src[0] ? bdl__plan_packed(planner, step, 1, size,
+                                                      bdl__n_tiles(s->n_in), pack_backward)
+                                   : BDL_OK;
+}
+
 static bdl_status plan(bdl__planner *planner, bdl__step *step)
 {
     void *memory;
@@ -99,16 +136,13 @@ static bdl_status plan(bdl__planner *planner, bdl__step *step)
     s->n_out = step->weights_shape[0].dim[0];
     s->n_positions = bdl__shape_count(src) / s->n_in;
     const int64_t n_weights = s->n_in * s->n_out;
-    const size_t size = (size_t)n_weights * step->scalar_size;
     step->state = s;
     step->impl = "lanes";
+    step->impl_backward_data = "lanes";
     step->impl_backward_weights = "feature_lanes";
-    step->takes_many = n_weights >= MANY_WEIGHTS;
+    step->takes_many = n_weights >= MANY_WEIGHTS && !step->few_samples;
     step->splits = true;
-    BDL__TRY(bdl__plan_packed(planner, step, 0, size, bdl__n_tiles(s->n_out), pack_forward));
-    if (step->needs_diff_src[0]) {
-        BDL__TRY(bdl__plan_packed(planner, step, 1, size, bdl__n_tiles(s->n_in), pack_backward));
-    }
+    BDL__TRY(book_weights(planner, step, s));
     if (step->needs_diff_weights) {
         const int64_t rows = TILE_SIZE / (s->n_in * (int64_t)step->scalar_size);
         s->tile = BDL__MIN(BDL__MAX(rows / BDL__TILE_M, 1) * BDL__TILE_M, s->n_out);
@@ -125,6 +159,10 @@ static bdl_status plan(bdl__planner *planner, bdl__step *step)
 static void forward(const bdl__step *step, bdl__cx *cx)
 {
     const struct state *s = step->state;
+    if (bdl__dnnl_has(s->dnnl, BDL__DNNL_FORWARD)) {
+        bdl__dnnl_step_forward(s->dnnl, cx, step->n_weights > 1 ? cx->weights[1] : NULL);
+        return;
+    }
     bdl__linear_call call = {.n_positions = s->n_positions,
                              .n_in = s->n_in,
                              .n_out = s->n_out,
@@ -140,6 +178,10 @@ static void forward(const bdl__step *step, bdl__cx *cx)
 static void backward_data(const bdl__step *step, bdl__cx *cx)
 {
     const struct state *s = step->state;
+    if (bdl__dnnl_has(s->dnnl, BDL__DNNL_BACKWARD_DATA)) {
+        bdl__dnnl_step_backward_data(s->dnnl, cx);
+        return;
+    }
     bdl__linear_call call = {.n_positions = s->n_positions,
                              .n_in = s->n_out,
                              .n_out = s->n_in,
@@ -225,6 +267,14 @@ static void backward(const bdl__step *step, bdl__cx *cx)
     }
 }
 
+static void release(bdl__step *step)
+{
+    const struct state *s = step->state;
+    if (s) {
+        bdl__dnnl_step_release(s->dnnl);
+    }
+}
+
 static const bdl__layer linear = {
     .name = "linear",
     .names = {.pytorch = "Linear", .torch = "Linear", .keras = "Dense"},
@@ -239,6 +289,7 @@ static const bdl__layer linear = {
     .plan = plan,
     .forward = forward,
     .backward = backward,
+    .release = release,
 };
 
 BDL_LAYER_FAMILY(linear, &linear)

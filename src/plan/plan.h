@@ -24,6 +24,9 @@ typedef struct bdl__plan_options {
     int n_workers;
     int64_t n_slices;
     int64_t global_batch;
+    /* Prediction of so few samples that most of 16 lanes would repeat one: the target is lane1, parts
+     * without a valid sample are left out, and convolutions and products may go through oneDNN. */
+    bool few_samples;
     const bdl__head *heads; /* in training, heads[0] is the criterion that backward starts from */
     int n_heads;
     bdl__shape target_shape;

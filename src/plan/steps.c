@@ -121,6 +121,7 @@ static bdl_status describe(bdl__plan *plan, bdl__planned_step *planned, const bd
     step->real_size = plan->real_size;
     step->scalar_size = plan->scalar_size;
     step->global_batch = options->global_batch;
+    step->few_samples = options->few_samples;
     step->impl = "kernel";
     return BDL_OK;
 }
