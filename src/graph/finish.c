@@ -10,10 +10,14 @@ static bdl_status check_port(const bdl__graph *graph, bdl__ref ref)
     if (ref.node < 0) {
         return BDL_OK;
     }
+#if !defined(BDL_SEEDED_BUGS)
     const bdl__node *const node = graph->nodes[ref.node];
     BDL__CHECK(ref.port < node->decl.n_out, BDL_ERR_NOT_FOUND,
                "'%s' has %d output%s, so '%s:%d' does not exist", node->name, node->decl.n_out,
                node->decl.n_out == 1 ? "" : "s", node->name, (int)ref.port);
+#else
+    (void)graph;
+#endif
     return BDL_OK;
 }
 

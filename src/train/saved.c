@@ -264,11 +264,9 @@ static bdl_status read_classes(const bdl__json *root, const char *where, bdl__sa
     BDL__TRY(bdl__arena_alloc(&saved->arena, (size_t)n * sizeof(char *), &memory));
     const char **const names = memory;
     for (const bdl__json *e = bdl__json_first(array); e; e = bdl__json_next(e)) {
-#if !defined(BDL_SEEDED_BUGS)
         BDL__CHECK(bdl__json_kind_of(e) == BDL__JSON_STRING, BDL_ERR_FORMAT,
                    "%s: classes[%lld]: expected a string, found %s", where,
                    (long long)saved->n_classes, bdl__json_kind_name(bdl__json_kind_of(e)));
-#endif
         BDL__TRY(bdl__arena_strdup(&saved->arena, bdl__json_string(e), &names[saved->n_classes++]));
     }
     saved->class_names = names;
