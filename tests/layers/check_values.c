@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Checks that compare two runs: targets, batches, workers, surroundings. */
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -8,6 +9,20 @@
 
 /* ---- comparing -------------------------------------------------------------------------------
  * */
+
+enum { MOST_COMPLAINTS = 4 };
+
+void complain(check *k, const char *format, ...)
+{
+    if (k->n_failures++ < MOST_COMPLAINTS) {
+        va_list arguments;
+        va_start(arguments, format);
+        printf("%s %s: ", k->subject, k->name);
+        vprintf(format, arguments);
+        putchar('\n');
+        va_end(arguments);
+    }
+}
 
 run_options float_run(bdl__target target, bool is_training)
 {

@@ -6,7 +6,6 @@
  *
  * A failure prints the line that repeats it. BDL_TEST_SMALL keeps to the first case of each layer.
  */
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,20 +40,6 @@ static struct {
     bool only_list;
     int n_passed, n_failed;
 } state = {.only_subject = "", .only_check = "", .seed = 42};
-
-enum { MOST_COMPLAINTS = 4 };
-
-void complain(check *k, const char *format, ...)
-{
-    if (k->n_failures++ < MOST_COMPLAINTS) {
-        va_list arguments;
-        va_start(arguments, format);
-        printf("%s %s: ", k->subject, k->name);
-        vprintf(format, arguments);
-        putchar('\n');
-        va_end(arguments);
-    }
-}
 
 static void run_check(const named_check *named, const char *subject, const layer_case *c,
                       const bdl__layer *layer)
