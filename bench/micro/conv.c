@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Speed of the convolution and linear kernels on one core, in GFLOP/s of the plain sum (so Winograd can
- * exceed the peak) and as a share of the fused multiply-add peak, which is measured first. Uses the
- * library's internals: link with libbdl.a, the test harness, and tests/unit on the include path.
+ * Speed of the convolution and linear kernels on one core, in GFLOP/s of the plain sum (so Winograd
+ * can exceed the peak) and as a share of the fused multiply-add peak, which is measured first. Uses
+ * the library's internals: link with libbdl.a, the test harness, and tests/unit on the include
+ * path.
  *
  *     conv [TARGET] [exact] [FILTER]
  */
@@ -63,7 +64,8 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The lower quartile of many calls: a virtual machine's clock is not to be trusted with the least. */
+/* The lower quartile of many calls: a virtual machine's clock is not to be trusted with the
+ * least. */
 static double time_of(struct fake *f, const struct cut *cut, enum pass pass, void *scratch)
 {
     static double times[1000];

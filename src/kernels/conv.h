@@ -5,8 +5,8 @@
  *     dst[o][y][x] = bias[o] + sum over c, ky, kx of
  *                    weights[o][c][ky][kx] * src[c][y * sh - ph + ky * dh][x * sw - pw + kx * dw]
  *
- * src is (ic, ih, iw), dst (oc, oh, ow), weights (oc, ic / groups, kh, kw); outside of src there are
- * zeros. The direct kernels take any stride, padding, dilation and groups.
+ * src is (ic, ih, iw), dst (oc, oh, ow), weights (oc, ic / groups, kh, kw); outside of src there
+ * are zeros. The direct kernels take any stride, padding, dilation and groups.
  */
 #ifndef BDL_KERNELS_CONV_H
 #define BDL_KERNELS_CONV_H
@@ -23,8 +23,8 @@ typedef struct bdl__conv_dims {
     int64_t groups;
 } bdl__conv_dims;
 
-/* One call of a forward or backward-data kernel: from `src` and packed weights to `dst`. (Backward data
- * reads the gradient of the output as src and writes that of the input as dst.) */
+/* One call of a forward or backward-data kernel: from `src` and packed weights to `dst`. (Backward
+ * data reads the gradient of the output as src and writes that of the input as dst.) */
 typedef struct bdl__conv_call {
     const bdl__conv_dims *dims;
     bdl__parts src, dst;
@@ -65,17 +65,19 @@ static inline int64_t bdl__conv_direct_units(const bdl__conv_dims *dims, bool ba
     X(conv_direct_backward, (const bdl__conv_call *call))
 BDL__KERNEL_FAMILY(conv_direct, BDL__CONV_DIRECT_KERNELS)
 
-/* ---- weight gradients ------------------------------------------------------------------------- */
+/* ---- weight gradients ------------------------------------------------------------------------ */
 
-/* Bytes of scratch of conv_wgrad_lane_sums: a padded plane, and the sums of a tile before their lanes
- * are added. */
+/* Bytes of scratch of conv_wgrad_lane_sums: a padded plane, and the sums of a tile before their
+ * lanes are added. */
 static inline size_t bdl__conv_lane_sums_scratch(const bdl__conv_dims *d, size_t real_size)
 {
     const int64_t plane = d->ih * (d->iw + d->kw * d->dw + d->ow * d->sw + d->pw);
     return (size_t)(plane + 2 * (BDL__TILE_M * d->kh * d->kw + 16)) * real_size;
 }
 
-#define BDL__CONV_WGRAD_KERNELS(X)                                                                     X(conv_wgrad_lane_sums, (const bdl__conv_wgrad_call *call))                                        X(conv_wgrad_bias, (const bdl__conv_wgrad_call *call))
+#define BDL__CONV_WGRAD_KERNELS(X)                                                                 \
+    X(conv_wgrad_lane_sums, (const bdl__conv_wgrad_call *call))                                    \
+    X(conv_wgrad_bias, (const bdl__conv_wgrad_call *call))
 BDL__KERNEL_FAMILY(conv_wgrad, BDL__CONV_WGRAD_KERNELS)
 
 /* Output channels in the lanes at once, and positions of a transposed block (32 KB of floats). */
@@ -93,10 +95,10 @@ static inline size_t bdl__conv_features_scratch(const bdl__conv_dims *d, size_t 
 #define BDL__CONV_FEATURES_KERNELS(X) X(conv_wgrad_features, (const bdl__conv_wgrad_call *call))
 BDL__KERNEL_FAMILY(conv_features, BDL__CONV_FEATURES_KERNELS)
 
-/* ---- Winograd, tiles of m x m outputs, m = 4 or 2 ------------------------------------------------ */
+/* ---- Winograd, tiles of m x m outputs, m = 4 or 2 -------------------------------------------- */
 
-/* Tiles of a block, for n_c channels and n_o outputs. Few tiles stay in a level-2 cache; but each block
- * reads all weights, so where these come from farther away, more tiles pay. */
+/* Tiles of a block, for n_c channels and n_o outputs. Few tiles stay in a level-2 cache; but each
+ * block reads all weights, so where these come from farther away, more tiles pay. */
 #define BDL__WINOGRAD_BLOCK 16
 static inline int64_t bdl__conv_winograd_block(int64_t n_c, int64_t n_o, int m)
 {
@@ -121,13 +123,13 @@ static inline size_t bdl__conv_winograd_scratch(int64_t n_c, int64_t n_o, int m,
     X(conv_winograd2_backward, (const bdl__conv_call *call))
 BDL__KERNEL_FAMILY(conv_winograd, BDL__CONV_WINOGRAD_KERNELS)
 
-/* Transformed inputs of a block of tiles are limited to this many numbers of one sample; channels whose
- * sums are kept at once where a block holds all tiles. */
+/* Transformed inputs of a block of tiles are limited to this many numbers of one sample; channels
+ * whose sums are kept at once where a block holds all tiles. */
 #define BDL__WINOGRAD_INPUTS (18 * 1024)
 #define BDL__WINOGRAD_CHANNELS 48
 
-/* Steps from an element to the next: of inputs in reals, of features and sums in scalars. Odd numbers of
- * cache lines, so that elements do not meet in the same places of a cache. */
+/* Steps from an element to the next: of inputs in reals, of features and sums in scalars. Odd
+ * numbers of cache lines, so that elements do not meet in the same places of a cache. */
 typedef struct bdl__winograd_wgrad_sizes {
     int64_t tiles; /* of a block */
     bool is_whole; /* a block holds all tiles of a part */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * conv_axis.h: one axis of a direct convolution, forward and backward seen alike. Output i (of n) is the
- * sum over taps j (of n_taps) of weights[tap0 + j * tap_step] * src[i * in_step + off0 + j * off_step],
- * and belongs at out0 + i * out_step. Forward has one such axis. Backward data has one for each
- * remainder of the input's coordinate modulo the stride, because each meets other taps.
+ * conv_axis.h: one axis of a direct convolution, forward and backward seen alike. Output i (of n)
+ * is the sum over taps j (of n_taps) of weights[tap0 + j * tap_step] * src[i * in_step + off0 + j *
+ * off_step], and belongs at out0 + i * out_step. Forward has one such axis. Backward data has one
+ * for each remainder of the input's coordinate modulo the stride, because each meets other taps.
  */
 #ifndef BDL_KERNELS_CONV_AXIS_H
 #define BDL_KERNELS_CONV_AXIS_H
@@ -31,8 +31,8 @@ static inline bdl__conv_axis bdl__conv_axis_forward(int64_t in, int64_t out, int
                             .off_step = dilation};
 }
 
-/* Inputs x = phase + i * stride get weights[k] * diff_dst[(x + pad - k * dilation) / stride], for the k
- * that divide evenly: every (stride / gcd(stride, dilation))-th, or none. */
+/* Inputs x = phase + i * stride get weights[k] * diff_dst[(x + pad - k * dilation) / stride], for
+ * the k that divide evenly: every (stride / gcd(stride, dilation))-th, or none. */
 static inline bdl__conv_axis bdl__conv_axis_backward(int64_t in, int64_t out, int64_t kernel,
                                                      int64_t stride, int64_t pad, int64_t dilation,
                                                      int64_t phase)
@@ -93,15 +93,16 @@ typedef enum bdl__conv_reading {
     BDL__CONV_IN_PLACE, /* no zeros beside the rows, no unlucky strides */
     BDL__CONV_PACKED,   /* rows are copied with their zeros */
     BDL__CONV_COLUMNS,  /* 1x1 kernels: a tile's columns of all channels are copied together */
-    BDL__CONV_POINTS    /* tiny planes: each output alone with the taps that meet src; the columns of a
-                         * tile are parts */
+    BDL__CONV_POINTS    /* tiny planes: each output alone with the taps that meet src; the columns
+                         * of a tile are parts */
 } bdl__conv_reading;
 
 /* Copied rows should stay in a level-2 cache beside the weights. */
 #define BDL__CONV_PACK_SIZE (576 * 1024)
 
-/* A pure function of the shape, and any answer gives the same sums but for zeros added. A plane that is a multiple of 4 KB puts every channel at the same place
- * in the level-1 cache, so it is copied, too. */
+/* A pure function of the shape, and any answer gives the same sums but for zeros added. A plane
+ * that is a multiple of 4 KB puts every channel at the same place in the level-1 cache, so it is
+ * copied, too. */
 static inline bool bdl__conv_is_pointwise(const bdl__conv_axis *axis)
 {
     return axis->n_taps == 1 && axis->in_step == 1 && axis->out_step == 1 && axis->off0 == 0 &&

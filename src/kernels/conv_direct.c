@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Direct convolution, forward and backward data, any stride, padding, dilation and groups: register
- * tiles of 6 output channels x 4 columns over rows that were copied together with their zeros, or are
- * read in place where they have none. Taps above and below the plane are left out. Backward data is the
- * same sum over the output's gradient, once for each remainder modulo the stride.
+ * tiles of 6 output channels x 4 columns over rows that were copied together with their zeros, or
+ * are read in place where they have none. Taps above and below the plane are left out. Backward
+ * data is the same sum over the output's gradient, once for each remainder modulo the stride.
  */
 #include "kernels/conv.h"
 #include "kernels/conv_axis.h"
@@ -168,8 +168,8 @@ static void pack_columns(const struct job *job, const real *src, int64_t begin, 
     }
 }
 
-/* 1x1 kernels: a plane is one row of columns. A few tiles of weights stay in a level-1 cache while the
- * copied columns pass. */
+/* 1x1 kernels: a plane is one row of columns. A few tiles of weights stay in a level-1 cache while
+ * the copied columns pass. */
 static void run_pointwise(const struct job *job)
 {
     const int64_t n_columns = job->y.n * job->x.n;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Weight gradients of a convolution in feature lanes (features.h): 64 output channels in the lanes, 6
- * input channels a tile, a tap at a time over the positions where it meets the input, so zeros around
- * the plane cost nothing. diff_dst is transposed for a block of positions that fits a level-1 cache;
- * src is read as it lies.
+ * Weight gradients of a convolution in feature lanes (features.h): 64 output channels in the lanes,
+ * 6 input channels a tile, a tap at a time over the positions where it meets the input, so zeros
+ * around the plane cost nothing. diff_dst is transposed for a block of positions that fits a
+ * level-1 cache; src is read as it lies.
  */
 #include "kernels/conv.h"
 #include "kernels/conv_axis.h"
@@ -118,7 +118,8 @@ void K(conv_wgrad_features)(const bdl__conv_wgrad_call *call)
             memset(job.sums, 0, (size_t)(length * job.n_features) * sizeof(scalar));
             run_positions(&job);
             K(feature_untranspose)(job.sums, length, job.n, job.n_features, call->add || i > 0,
-                                   (scalar *)call->diff_weights + (o - call->begin) * length, length);
+                                   (scalar *)call->diff_weights + (o - call->begin) * length,
+                                   length);
         }
     }
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Weight gradients of a convolution as lane sums: the products of up to 6 output channels with the taps
- * of a kernel row are added up over positions in registers, each lane for its sample, and the lanes are
- * added at the end. For planes of many positions and few channels; the adding of lanes costs about as
- * much as 3 positions. Also the bias gradient for all forms.
+ * Weight gradients of a convolution as lane sums: the products of up to 6 output channels with the
+ * taps of a kernel row are added up over positions in registers, each lane for its sample, and the
+ * lanes are added at the end. For planes of many positions and few channels; the adding of lanes
+ * costs about as much as 3 positions. Also the bias gradient for all forms.
  */
 #include "kernels/conv.h"
 #include "kernels/conv_axis.h"
@@ -82,8 +82,8 @@ SUMS_OF_M(6)
 static sums_fn *const sums_table[BDL__TILE_M][TAPS] = {ROW_OF_M(1), ROW_OF_M(2), ROW_OF_M(3),
                                                        ROW_OF_M(4), ROW_OF_M(5), ROW_OF_M(6)};
 
-/* A channel's plane with zeros left and right, so that all taps meet something; in place where they do
- * anyway. Gives the distance between rows and the column that tap 0 of position 0 meets. */
+/* A channel's plane with zeros left and right, so that all taps meet something; in place where they
+ * do anyway. Gives the distance between rows and the column that tap 0 of position 0 meets. */
 static const real *pad(const bdl__conv_dims *d, const real *src, real *scratch, int64_t *width,
                        int64_t *column)
 {

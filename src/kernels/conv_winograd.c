@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Convolution with 3x3 kernels, stride 1, by Winograd's minimal filtering, forward and backward data:
- * tiles of 4x4 outputs need 36 multiplications where the sum has 144, tiles of 2x2 16 instead of 36.
- * A block of tiles (the columns, of any parts) is transformed, then each of the 36 (16) elements is a
- * matrix product over channels, then the products are transformed to outputs. Transforms are additions
- * of whole reals: lanes never meet. Error bound: docs/design/winograd.md.
+ * Convolution with 3x3 kernels, stride 1, by Winograd's minimal filtering, forward and backward
+ * data: tiles of 4x4 outputs need 36 multiplications where the sum has 144, tiles of 2x2 16 instead
+ * of 36. A block of tiles (the columns, of any parts) is transformed, then each of the 36 (16)
+ * elements is a matrix product over channels, then the products are transformed to outputs.
+ * Transforms are additions of whole reals: lanes never meet. Error bound: docs/design/winograd.md.
  */
 #include "kernels/conv.h"
 #include "kernels/tile.h"
@@ -70,7 +70,7 @@ R_INLINE void transform_inputs(const struct job *job, const int m, int64_t colum
     const int64_t size = job->in_h * job->in_w;
     struct place places[TILE_N];
     const real *planes[TILE_N];
-    const real *next[TILE_N]; /* the patch in the next channel: planes are too far apart for hardware */
+    const real *next[TILE_N]; /* the patch in the next channel, too far off for the hardware */
     for (int j = 0; j < n; j++) {
         places[j] = place_of(job, m, column + j);
         planes[j] = r_part(&job->call->src, places[j].i_part, 0);
@@ -98,12 +98,14 @@ R_INLINE void transform_inputs(const struct job *job, const int m, int64_t colum
     }
 }
 
-/* Products of all elements for a block of columns: one matrix product each, by blocks of channels. The
- * weights of a block of channels are read through once, then once more for each group of columns. */
+/* Products of all elements for a block of columns: one matrix product each, by blocks of channels.
+ * The weights of a block of channels are read through once, then once more for each group of
+ * columns. */
 static void multiply(const struct job *job, int n_elements, int64_t n_columns)
 {
     tile_set set = {.n_outputs = job->n_o, .begin = job->call->begin, .end = job->call->end};
-    tile_loop loop = {.n_y = 1, .n_x = 1, .src_col = 1, .w_c = 1, .dst_m = job->block, .dst_col = 1};
+    tile_loop loop = {.n_y = 1, .n_x = 1, .src_col = 1, .w_c = 1, .dst_col = 1};
+    loop.dst_m = job->block;
     for (int e = 0; e < n_elements; e++) {
         real *to = job->products + e * job->products_step - job->first_o * job->block;
         for (int64_t c = 0; c < job->n_c; c += CHANNELS) {
@@ -280,7 +282,8 @@ R_INLINE void pack(const int m, const bdl__conv_dims *d, bool backward, const sc
             for (int k = 0; k < rows; k++) {
                 real taps[9];
                 real tile[WINOGRAD_SIDE(4) * WINOGRAD_SIDE(4)];
-                load_kernels(weights + (first + k) * step_o + c * step_c, step_c, n, backward, taps);
+                load_kernels(weights + (first + k) * step_o + c * step_c, step_c, n, backward,
+                             taps);
                 WINOGRAD_TILE(winograd_weights, m, 3, side, taps, 3, tile);
                 memcpy(lanes[k], tile, (size_t)(side * side) * sizeof(real));
             }

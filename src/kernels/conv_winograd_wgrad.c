@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Weight gradients of a 3x3 convolution, stride 1, by Winograd's filtering turned round: inputs are
- * transformed as in forward, gradients of outputs by A, and their products are added up over tiles and
- * samples before they are transformed to 3x3 by G'. The sums are in feature lanes (features.h), 64
- * output channels at once, so the order is tiles, then samples, then parts.
+ * transformed as in forward, gradients of outputs by A, and their products are added up over tiles
+ * and samples before they are transformed to 3x3 by G'. The sums are in feature lanes (features.h),
+ * 64 output channels at once, so the order is tiles, then samples, then parts.
  */
 #include "kernels/conv.h"
 #include "kernels/features.h"
@@ -25,9 +25,10 @@ struct job {
     scalar *scratch;  /* of transposing, and for gradients before they are turned */
 };
 
-/* A tile's m + 2 rows and columns of a plane, zeros around it; side is how many lie beside each other. */
-R_INLINE void copy_patch(const real *plane, int64_t h, int64_t w, int64_t y, int64_t x, const int side,
-                         real *copy)
+/* A tile's m + 2 rows and columns of a plane, zeros around it; side is how many lie beside each
+ * other. */
+R_INLINE void copy_patch(const real *plane, int64_t h, int64_t w, int64_t y, int64_t x,
+                         const int side, real *copy)
 {
     for (int64_t i = 0; i < side; i++) {
         const bool inside = y + i >= 0 && y + i < h;
@@ -69,7 +70,7 @@ R_INLINE void transform_inputs(const struct job *job, const int m)
     }
 }
 
-/* One tile of R_LANES output channels: each position is transposed, then each sample transformed. */
+/* One tile of R_LANES output channels: positions are transposed, then samples transformed. */
 R_INLINE void transform_features(const struct job *job, const int m, int64_t t, int64_t o)
 {
     const bdl__conv_dims *d = job->call->dims;
@@ -147,8 +148,8 @@ R_INLINE void transform_sums(const struct job *job, const int m, int64_t c, int6
                            length);
 }
 
-/* Up to 64 outputs over the block's tiles; the last block gives the gradients. Where there is one block
- * only, sums are kept for a few channels at a time, so that they stay in a level-2 cache. */
+/* Up to 64 outputs over the block's tiles; the last block gives the gradients. Where there is one
+ * block only, sums are kept for a few channels at a time, so that they stay in a level-2 cache. */
 R_INLINE void run_outputs(struct job *job, const int m, bool add)
 {
     const int side = WINOGRAD_SIDE(m);

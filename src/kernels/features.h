@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * features.h: the register tile of weight gradients in feature lanes. Lanes hold neighboring features
- * (outputs of a convolution, inputs of linear), and the sum runs over positions and then samples in
- * order: up to 6 rows, whose numbers are broadcast as they lie in memory, times up to TILE_N reals of
- * features from a transposed copy. So no sum over lanes is needed, however few the positions.
+ * features.h: the register tile of weight gradients in feature lanes. Lanes hold neighboring
+ * features (outputs of a convolution, inputs of linear), and the sum runs over positions and then
+ * samples in order: up to 6 rows, whose numbers are broadcast as they lie in memory, times up to
+ * TILE_N reals of features from a transposed copy. So no sum over lanes is needed, however few the
+ * positions.
  */
 #ifndef BDL_KERNELS_FEATURES_H
 #define BDL_KERNELS_FEATURES_H
@@ -11,8 +12,8 @@
 #include "kernels/lanes.h"
 #include "kernels/tile.h"
 
-/* Steps in scalars. Rows of `features` follow each other in the order of the sum, except from a y to the
- * next. */
+/* Steps in scalars. Rows of `features` follow each other in the order of the sum, except from a y
+ * to the next. */
 typedef struct feature_loop {
     int64_t n_y, n_x, n_s;
     int64_t row_m, row_y, row_x; /* of the broadcast numbers; samples are neighbors */
@@ -30,13 +31,13 @@ feature_fn *K(feature_tile)(int m, int n);
 void K(feature_rows)(const feature_loop *loop, int64_t n_rows, int n_reals, const scalar *rows,
                      const scalar *features, scalar *sums);
 
-/* from[k][lane], k < n, of reals `step` apart -> to[lane][k]: features of one position, zero from n to
- * n_features (a multiple of R_LANES); to_s scalars from a sample to the next. */
+/* from[k][lane], k < n, of reals `step` apart -> to[lane][k]: features of one position, zero from n
+ * to n_features (a multiple of R_LANES); to_s scalars from a sample to the next. */
 void K(feature_transpose)(const real *from, int64_t step, int64_t n, int64_t n_features, scalar *to,
                           int64_t to_s);
 
-/* sums[k][feature], k < n -> to[feature][k] (+)=, `step` scalars from a feature to the next; only the
- * first `n_outputs` features of n_features. */
+/* sums[k][feature], k < n -> to[feature][k] (+)=, `step` scalars from a feature to the next; only
+ * the first `n_outputs` features of n_features. */
 void K(feature_untranspose)(const scalar *sums, int64_t n, int64_t n_outputs, int64_t n_features,
                             bool add, scalar *to, int64_t step);
 

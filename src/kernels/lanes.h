@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * lanes.h: work across lanes: transposing blocks of R_LANES x R_LANES numbers, and the sums over lanes of
- * R_LANES reals at once, with the same bits as r_sum_lanes. Both go by halves: the lanes whose number has
- * a bit change places with the reals whose number has it.
+ * lanes.h: work across lanes: transposing blocks of R_LANES x R_LANES numbers, and the sums over
+ * lanes of R_LANES reals at once, with the same bits as r_sum_lanes. Both go by halves: the lanes
+ * whose number has a bit change places with the reals whose number has it.
  */
 #ifndef BDL_KERNELS_LANES_H
 #define BDL_KERNELS_LANES_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Kernels of linear. Forward and backward data are register tiles over columns, which are positions or,
- * where there is one position, parts. Weight gradients are in feature lanes: inputs in the lanes, so
- * that gradients leave in the order of the weights.
+ * Kernels of linear. Forward and backward data are register tiles over columns, which are positions
+ * or, where there is one position, parts. Weight gradients are in feature lanes: inputs in the
+ * lanes, so that gradients leave in the order of the weights.
  */
 #include "kernels/linear.h"
 #include "kernels/features.h"
@@ -64,10 +64,10 @@ void K(linear_product)(const bdl__linear_call *call)
     }
 }
 
-/* The gradients of inputs [first, first + n) from positions [begin, end) of a part. A block that is not
- * full goes through a copy, because tiles write whole reals. */
-static void run_block(const bdl__linear_wgrad_call *call, int64_t i_part, int64_t begin, int64_t end,
-                      int64_t first, int64_t n, bool add)
+/* The gradients of inputs [first, first + n) from positions [begin, end) of a part. A block that is
+ * not full goes through a copy, because tiles write whole reals. */
+static void run_block(const bdl__linear_wgrad_call *call, int64_t i_part, int64_t begin,
+                      int64_t end, int64_t first, int64_t n, bool add)
 {
     const int64_t n_rows = call->end - call->begin;
     const int n_reals = (int)((n + R_LANES - 1) / R_LANES);
@@ -110,7 +110,8 @@ void K(linear_wgrad)(const bdl__linear_wgrad_call *call)
         for (int64_t p = 0; p < call->n_positions; p += BDL__LINEAR_POSITIONS) {
             const int64_t end = BDL__MIN(p + BDL__LINEAR_POSITIONS, call->n_positions);
             for (int64_t first = 0; first < call->n_in; first += BDL__LINEAR_FEATURES) {
-                run_block(call, i, p, end, first, BDL__MIN(call->n_in - first, BDL__LINEAR_FEATURES),
+                run_block(call, i, p, end, first,
+                          BDL__MIN(call->n_in - first, BDL__LINEAR_FEATURES),
                           call->add || i > 0 || p > 0);
             }
         }

@@ -9,7 +9,7 @@
 #include "kernels/parts.h"
 #include "kernels/tile.h"
 
-/* One call of forward or backward data, which is the same product with the weights packed across. */
+/* One call of forward or backward data, the same product with weights packed across. */
 typedef struct bdl__linear_call {
     int64_t n_positions;
     int64_t n_in, n_out; /* of this product: backward data sums over the layer's outputs */
@@ -21,8 +21,8 @@ typedef struct bdl__linear_call {
     int64_t begin, end; /* register tiles of outputs: bdl__n_tiles(n_out) */
 } bdl__linear_call;
 
-/* Gradients of weights and bias of the outputs [begin, end), summed over positions and samples of each
- * part, and the parts, in this order. */
+/* Gradients of weights and bias of the outputs [begin, end), summed over positions and samples of
+ * each part, and the parts, in this order. */
 typedef struct bdl__linear_wgrad_call {
     int64_t n_positions, n_in, n_out;
     bdl__parts src, diff_dst;

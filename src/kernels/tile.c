@@ -5,7 +5,8 @@
  */
 #include "kernels/tile.h"
 
-/* Sums of `m` outputs (of each of n_tiles tiles) and n columns. All flags are constants at the call. */
+/* Sums of `m` outputs (of each of n_tiles tiles) and n columns. All flags are constants at the
+ * call. */
 R_INLINE void run(const int m, const int n_tiles, const int n, const bool flat, const bool dense,
                   const tile_loop *loop, const real *src, const scalar *w, const scalar *bias,
                   real *dst)

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tile.h: the register tile under convolution and linear: up to 6 outputs times up to TILE_N columns of
- * one sample, summed over channels, then kernel rows, then kernel columns, one fused multiply-add after
- * the other. The order of an output's sum does not depend on the tile, so tiles may be cut anywhere.
+ * tile.h: the register tile under convolution and linear: up to 6 outputs times up to TILE_N
+ * columns of one sample, summed over channels, then kernel rows, then kernel columns, one fused
+ * multiply-add after the other. The order of an output's sum does not depend on the tile, so tiles
+ * may be cut anywhere.
  *
- * Weights are packed so that a tile's outputs are neighbors: packed[tile][channel][ky][kx][m]. A number
- * of outputs is cut into tiles by bdl__tile_at, and the tile that begins at output o begins o times the
- * length of a sum into the packed weights.
+ * Weights are packed so that a tile's outputs are neighbors: packed[tile][channel][ky][kx][m]. A
+ * number of outputs is cut into tiles by bdl__tile_at, and the tile that begins at output o begins
+ * o times the length of a sum into the packed weights.
  */
 #ifndef BDL_KERNELS_TILE_H
 #define BDL_KERNELS_TILE_H
@@ -70,8 +71,9 @@ typedef struct tile_loop {
 typedef void tile_fn(const tile_loop *loop, const real *src, const scalar *w, const scalar *bias,
                      real *dst);
 
-/* Kernels over all three sums, and "flat" ones over channels alone (matrix products). In both, src_col
- * 1 has a form of its own. m = 2 * BDL__TILE_M is a pair of full tiles, for one column (or two). */
+/* Kernels over all three sums, and "flat" ones over channels alone (matrix products). In both,
+ * src_col 1 has a form of its own. m = 2 * BDL__TILE_M is a pair of full tiles, for one column (or
+ * two). */
 tile_fn *K(tile_window)(int m, int n, int64_t src_col);
 tile_fn *K(tile_flat)(int m, int n, int64_t src_col);
 

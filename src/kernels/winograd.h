@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * winograd.h: the transforms of Winograd's minimal filtering (Lavin and Gray, 2016) for 3x3 kernels, on
- * tiles of 4x4 outputs, F(4x4,3x3), and 2x2 outputs, F(2x2,3x3). Names as there: Y = A' [(G g G') *
- * (B' d B)] A. Points 0, 1, -1, 2, -2, infinity for 4; 0, 1, -1, infinity for 2.
+ * winograd.h: the transforms of Winograd's minimal filtering (Lavin and Gray, 2016) for 3x3
+ * kernels, on tiles of 4x4 outputs, F(4x4,3x3), and 2x2 outputs, F(2x2,3x3). Names as there: Y = A'
+ * [(G g G') * (B' d B)] A. Points 0, 1, -1, 2, -2, infinity for 4; 0, 1, -1, infinity for 2.
  *
  * Each function works on one line of numbers; a tile is transformed by columns and then by rows.
  */
@@ -15,7 +15,8 @@
 #define WINOGRAD_SIDE(m) ((m) + 2)
 
 /* B' d: inputs. */
-R_INLINE void winograd_input(const int m, const real *d, const int step, real *to, const int to_step)
+R_INLINE void winograd_input(const int m, const real *d, const int step, real *to,
+                             const int to_step)
 {
     if (m == 4) {
         const real d1 = d[step];
@@ -43,7 +44,8 @@ R_INLINE void winograd_input(const int m, const real *d, const int step, real *t
 }
 
 /* A' m: products to outputs. */
-R_INLINE void winograd_output(const int m, const real *p, const int step, real *to, const int to_step)
+R_INLINE void winograd_output(const int m, const real *p, const int step, real *to,
+                              const int to_step)
 {
     if (m == 4) {
         const real a = p[step] + p[2 * step];
@@ -126,8 +128,8 @@ R_INLINE void winograd_diff_weights(const int m, const real *w, const int step, 
     }
 }
 
-/* A transform of n lines of `in` numbers to `out`, and then of the columns of the result: from[in][in],
- * rows `from_step` apart, -> to[out][out]. */
+/* A transform of n lines of `in` numbers to `out`, and then of the columns of the result:
+ * from[in][in], rows `from_step` apart, -> to[out][out]. */
 #define WINOGRAD_TILE(transform, m, in, out, from, from_step, to)                                  \
     do {                                                                                           \
         real half_[WINOGRAD_SIDE(4) * WINOGRAD_SIDE(4)];                                           \

@@ -2,9 +2,10 @@
 /*
  * conv2d: two-dimensional convolution (cross-correlation, as everywhere in deep learning).
  *
- * src (ic, h, w) -> dst (oc, oh, ow); weight (oc, ic / groups, kh, kw), bias (oc), as PyTorch keeps them.
- * oh = (h + padding above and below - dilation * (kh - 1) - 1) / stride + 1, rounded down; ow likewise.
- * The kernels are in kernels/conv.h; which one runs is chosen in layers/conv_choose.c from the shapes.
+ * src (ic, h, w) -> dst (oc, oh, ow); weight (oc, ic / groups, kh, kw), bias (oc), as PyTorch keeps
+ * them. oh = (h + padding above and below - dilation * (kh - 1) - 1) / stride + 1, rounded down; ow
+ * likewise. The kernels are in kernels/conv.h; which one runs is chosen in layers/conv_choose.c
+ * from the shapes.
  */
 #include "layers/conv_internal.h"
 
@@ -38,8 +39,8 @@ static const bdl__field fields[] = {
     BDL_FIELD(conv2d_params, padding, .def.s = "0", .range = BDL_IN(0, 4096), .least_n = 1,
               .most_n = 2, .doc = "Rows of zeros above and below, and columns left and right."),
     BDL_FIELD(conv2d_params, pad_mode, .def.s = "given", .choices = pad_modes,
-              .doc = "'same' pads so that the output has ceil(input / stride) rows and columns; an odd "
-                     "zero goes below or right."),
+              .doc = "'same' pads so that the output has ceil(input / stride) rows and columns; an "
+                     "odd zero goes below or right."),
     BDL_FIELD(conv2d_params, dilation, .def.s = "1", .range = BDL_IN(1, 4096), .least_n = 1,
               .most_n = 2, .doc = "Rows and columns from a kernel element to the next."),
     BDL_FIELD(conv2d_params, groups, .def.i64 = 1, .range = BDL_IN(1, 1 << 24),
@@ -139,11 +140,11 @@ static const bdl__layer conv2d = {
     .names = {.pytorch = "Conv2d", .torch = "SpatialConvolution", .keras = "Conv2D"},
     .since = "0.1",
     .summary = "Two-dimensional convolution with learned kernels.",
-    .doc = "dst[o,y,x] = bias[o] + sum over c, i, j of weight[o,c,i,j] * src[c, y*stride - padding + "
-           "i*dilation, x*stride - padding + j*dilation]. Input (in_channels, h, w), output "
-           "(out_channels, oh, ow) with oh = (h + 2 padding - dilation (kernel_size - 1) - 1) / stride "
-           "+ 1; weight (out_channels, in_channels / groups, kh, kw), bias (out_channels). By default "
-           "both are drawn from U(-1/sqrt(f), 1/sqrt(f)), f = in_channels / groups kh kw.",
+    .doc = "dst[o,y,x] = bias[o] + sum over c, i, j of weight[o,c,i,j] * src[c, y*stride - "
+           "padding + i*dilation, x*stride - padding + j*dilation]. Input (in_channels, h, w), "
+           "output (out_channels, oh, ow) with oh = (h + 2 padding - dilation (kernel_size - 1) - 1) / "
+           "stride + 1; weight (out_channels, in_channels / groups, kh, kw), bias (out_channels). "
+           "By default both are drawn from U(-1/sqrt(f), 1/sqrt(f)), f = in_channels / groups kh kw.",
     .schema = BDL_SCHEMA("conv2d", fields, conv2d_params),
     .ports = "input",
     .infer = infer,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which kernels run a convolution. Choices depend on shapes, precision and kernel target only, never on
- * a measurement or on the machine, because they can change a bit.
+ * Which kernels run a convolution. Choices depend on shapes, precision and kernel target only,
+ * never on a measurement or on the machine, because they can change a bit.
  */
 #include "base/memory.h"
 #include "layers/conv_internal.h"
@@ -39,8 +39,9 @@ static int64_t useful(int64_t in, int64_t out, int64_t kernel, int64_t pad)
     return n;
 }
 
-/* Multiply-adds of a convolution of n_c channels and n_o outputs by tiles of m x m: 36 (16) products for
- * each pair, and the transforms of inputs and outputs in the time of multiply-adds, as measured. */
+/* Multiply-adds of a convolution of n_c channels and n_o outputs by tiles of m x m: 36 (16)
+ * products for each pair, and the transforms of inputs and outputs in the time of multiply-adds, as
+ * measured. */
 static int64_t winograd_cost(int64_t n_c, int64_t n_o, int64_t out_h, int64_t out_w, int64_t m)
 {
     const int64_t n_tiles = ((out_h + m - 1) / m) * ((out_w + m - 1) / m);
@@ -69,8 +70,8 @@ static bool suits_winograd(const bdl__step *step, const bdl__conv_dims *d)
            d->dh == 1 && d->dw == 1 && d->groups == 1 && d->ph <= 2 && d->pw <= 2;
 }
 
-/* Feature lanes want most lanes filled and enough products for each transposed number; below, lane sums
- * are faster where there are positions enough to add up. */
+/* Feature lanes want most lanes filled and enough products for each transposed number; below, lane
+ * sums are faster where there are positions enough to add up. */
 static bdl__conv_impl choose_weights(const bdl__step *step, const bdl__conv_dims *d)
 {
     const int64_t outputs = d->oc / d->groups;

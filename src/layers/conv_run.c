@@ -6,8 +6,8 @@
 #include "layers/conv_internal.h"
 #include "layers/slices.h"
 
-/* Weights from which a step takes many parts: they leave no room for anything else in a level-2 cache.
- * A constant, so that the plan is the same everywhere. */
+/* Weights from which a step takes many parts: they leave no room for anything else in a level-2
+ * cache. A constant, so that the plan is the same everywhere. */
 #define MANY_WEIGHTS (128 * 1024)
 /* Bytes of gradients that are computed before they are handed on. */
 #define TILE_SIZE (256 * 1024)
@@ -115,8 +115,8 @@ static bdl_status book(bdl__planner *planner, bdl__step *step, bdl__conv_state *
     return scratch > 0 ? bdl__plan_scratch(planner, step, scratch) : BDL_OK;
 }
 
-/* Many parts at once pay where weights would come from memory again for each. Winograd's are read so
- * seldom beside its arithmetic that a level-3 cache is near enough. */
+/* Many parts at once pay where weights would come from memory again for each. Winograd's are read
+ * so seldom beside its arithmetic that a level-3 cache is near enough. */
 static bool wants_many(const bdl__step *step, const bdl__conv_state *s)
 {
     const bdl__conv_dims *d = &s->dims;

@@ -2,10 +2,11 @@
 /*
  * linear: y = x W^T + b over the last axis.
  *
- * src (..., in_features) -> dst (..., out_features); the axes before the last are positions that share
- * the weights. weight (out, in), bias (out), as PyTorch keeps them. Register tiles over columns forward
- * and backward; weight gradients in feature lanes (kernels/linear.h). Above a million weights the step
- * takes many parts at once, so that weights pass through the caches once for all of them.
+ * src (..., in_features) -> dst (..., out_features); the axes before the last are positions that
+ * share the weights. weight (out, in), bias (out), as PyTorch keeps them. Register tiles over
+ * columns forward and backward; weight gradients in feature lanes (kernels/linear.h). Above a
+ * million weights the step takes many parts at once, so that weights pass through the caches once
+ * for all of them.
  */
 #include "kernels/linear.h"
 #include "layers/layer.h"
@@ -30,7 +31,7 @@ static const bdl__field fields[] = {
     BDL_FIELD(linear_params, bias_init, .def.s = "torch", .doc = "Initialiser of the bias."),
 };
 
-/* Weights from which a step takes many parts. Choosing by count keeps the plan the same everywhere. */
+/* Weights from which a step takes many parts. A count, so that plans are the same everywhere. */
 #define MANY_WEIGHTS (1 << 20)
 /* Bytes of gradients that are computed before they are handed on. */
 #define TILE_SIZE (256 * 1024)
@@ -151,7 +152,8 @@ static bdl_status plan(bdl__planner *planner, bdl__step *step)
                                 step->real_size, step->scalar_size),
             BDL__ALIGNMENT);
         const size_t values = (size_t)(s->tile * s->n_in) * step->scalar_size;
-        BDL__TRY(bdl__plan_scratch(planner, step, s->scratch_size + (step->takes_many ? values : 0)));
+        BDL__TRY(bdl__plan_scratch(planner, step,
+                                   s->scratch_size + (step->takes_many ? values : 0)));
     }
     return BDL_OK;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* slices.h: the parts of a call seen as slices, for layers whose weight gradients go out slice by slice. */
+/* slices.h: the parts of a call seen as slices, for layers whose weight gradients go out slice by
+ * slice. */
 #ifndef BDL_LAYERS_SLICES_H
 #define BDL_LAYERS_SLICES_H
 

@@ -193,8 +193,8 @@ static bool fake_make(struct fake *f, const bdl__layer *layer, const void *param
         if (f->planner.packed_size[i] > 0) {
             const int64_t half = f->planner.n_units[i] / 2;
             f->planner.packed[i] = aligned(f->planner.packed_size[i]);
-            f->planner.pack[i](&f->step, (const void *const *)f->weights, f->planner.packed[i], half,
-                               f->planner.n_units[i]);
+            f->planner.pack[i](&f->step, (const void *const *)f->weights, f->planner.packed[i],
+                               half, f->planner.n_units[i]);
             f->planner.pack[i](&f->step, (const void *const *)f->weights, f->planner.packed[i], 0,
                                half);
         }
@@ -299,7 +299,8 @@ static char *snapshot(const struct fake *f, size_t *size)
 }
 
 /* Sets a number, or all numbers of a list field. */
-static void set_param(const bdl__schema *schema, void *params, const char *name, int64_t a, int64_t b)
+static void set_param(const bdl__schema *schema, void *params, const char *name, int64_t a,
+                      int64_t b)
 {
     for (int64_t i = 0; i < schema->n_fields; i++) {
         const bdl__field *field = &schema->fields[i];

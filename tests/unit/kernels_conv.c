@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Convolution against a plain sum in double precision, on every target that runs here: outputs, both
- * gradients, and the same bits however the batch is cut into parts, calls and team members.
+ * Convolution against a plain sum in double precision, on every target that runs here: outputs,
+ * both gradients, and the same bits however the batch is cut into parts, calls and team members.
  */
 #include <math.h>
 
@@ -60,8 +60,9 @@ static void reference(const struct fake *f, const bdl__conv_dims *d, int64_t sam
     }
 }
 
-/* Whether an error of Winograd's is compared with the largest magnitude of the tensor: the products of a
- * tile are shared by all its outputs, so an output at the border has the error of its neighbors. */
+/* Whether an error of Winograd's is compared with the largest magnitude of the tensor: the products
+ * of a tile are shared by all its outputs, so an output at the border has the error of its
+ * neighbors. */
 static bool is_winograd(const char *impl)
 {
     return strncmp(impl, "winograd", 8) == 0;
@@ -112,8 +113,8 @@ static void compare(struct fake *f, const bdl__conv_dims *d, double tolerance)
         memset(r.diff_src, 0, (size_t)n_src * sizeof(double));
         memset(r.diff_src_size, 0, (size_t)n_src * sizeof(double));
         reference(f, d, s, &r);
-        check(worst(r.dst, r.dst_size, n_dst, f, f->step.impl, f->dst, lane_at(f, s, n_dst, 0), lanes) <
-              tolerance);
+        check(worst(r.dst, r.dst_size, n_dst, f, f->step.impl, f->dst, lane_at(f, s, n_dst, 0),
+                    lanes) < tolerance);
         check(worst(r.diff_src, r.diff_src_size, n_src, f, f->step.impl_backward_data,
                     f->diff_src, lane_at(f, s, n_src, 0), lanes) < tolerance);
         for (int64_t i = 0; i < n_dst; i++) {
