@@ -26,6 +26,8 @@ typedef struct command {
 
 /* Prints the last error as one line on stderr; gives the exit code that belongs to the status. */
 int report_error(bdl_status status);
+/* The exit code of a call that has ended: prints the error if there is one; a signal has its own code. */
+int finish(bdl_status status);
 /* Prints "bdl VERB: text" and how to get help; gives EXIT_USAGE. */
 int usage_error(const command *c, const char *format, ...);
 
@@ -38,11 +40,13 @@ void close_command(command *c);
 
 /* Signals: Ctrl-C and SIGTERM cancel the context; a second one ends the process at once. */
 void watch_signals(bdl_context *context);
-/* The exit code of the signal that came, or 0. */
-int signal_exit_code(void);
 
 /* Prints a text that the library gave and frees it. */
 int print_text(bdl_status status, char *text);
+/* A JSON string with its quotes; file names may hold anything. */
+void print_quoted(FILE *out, const char *text);
+/* A usage error if there are more than `most` arguments that are no options. */
+int check_rest(const command *c, int64_t most);
 
 int cmd_train(command *c);
 int cmd_eval(command *c);

@@ -9,14 +9,23 @@
 
 int cmd_version(command *c)
 {
-    (void)c;
+    int code = open_command(c, NULL);
+    code = code == EXIT_FINE ? check_rest(c, 0) : code;
+    if (code != EXIT_FINE) {
+        return code;
+    }
+    if (c->help) {
+        printf("usage: bdl version\n\nPrints the version.\n");
+        return EXIT_FINE;
+    }
     printf("bdl %s\n", bdl_version());
     return EXIT_FINE;
 }
 
 int cmd_layers(command *c)
 {
-    const int code = open_command(c, NULL);
+    int code = open_command(c, NULL);
+    code = code == EXIT_FINE ? check_rest(c, 1) : code;
     if (code != EXIT_FINE) {
         return code;
     }
@@ -32,7 +41,8 @@ int cmd_layers(command *c)
 
 int cmd_schema(command *c)
 {
-    const int code = open_command(c, NULL);
+    int code = open_command(c, NULL);
+    code = code == EXIT_FINE ? check_rest(c, 0) : code;
     if (code != EXIT_FINE) {
         return code;
     }
@@ -47,7 +57,8 @@ int cmd_schema(command *c)
 
 int cmd_doctor(command *c)
 {
-    const int code = open_command(c, NULL);
+    int code = open_command(c, NULL);
+    code = code == EXIT_FINE ? check_rest(c, 0) : code;
     if (code != EXIT_FINE) {
         return code;
     }

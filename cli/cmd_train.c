@@ -9,14 +9,19 @@
 typedef struct progress {
     const command *command;
     bool is_terminal;
+    bool has_live_line; /* the cursor stands behind one */
     double last_line; /* seconds of the last progress line */
     bdl_event end;    /* the last event, for the summary */
     char metrics[256];
     char reason[32];
 } progress;
 
-/* Seconds between progress lines: a terminal is redrawn, other outputs get few lines. */
-static double interval(const progress *p) { return p->is_terminal ? 0.1 : 10.0; }
+/* Seconds between progress lines: a terminal is redrawn, programs want to know soon, other outputs get
+ * few lines. */
+static double interval(const progress *p)
+{
+    return p->command->json ? 1.0 : p->is_terminal ? 0.1 : 10.0;
+}
 
 static void print_duration(FILE *out, double seconds)
 {
@@ -56,20 +61,16 @@ static void print_json(const bdl_event *e, const char *kind)
             printf(",\"val_%s\":%.9g", e->metric_names[i], e->metrics[i]);
         }
     }
-    if (e->reason) {
-        printf(",\"reason\":\"%s\"", e->reason);
-    }
-    if (e->kind != BDL_EVENT_END) {
-        printf("}\n");
-    }
-    fflush(stdout);
 }
 
-/* Time to the end of the epoch, by the speed so far. */
-static double seconds_left(const bdl_event *e)
+static void print_json_tick(const bdl_event *e, const char *kind)
 {
-    const double a_step = e->iteration > 0 && e->step > 0 ? e->seconds / (double)e->iteration : 0;
-    return a_step * (double)(e->steps - e->step);
+    print_json(e, kind);
+    if (e->kind == BDL_EVENT_STEP && isfinite(e->seconds_left)) {
+        printf(",\"seconds_left\":%.1f", e->seconds_left);
+    }
+    printf("}\n");
+    fflush(stdout);
 }
 
 static void print_step(progress *p, const bdl_event *e)
@@ -79,21 +80,35 @@ static void print_step(progress *p, const bdl_event *e)
     }
     p->last_line = e->seconds;
     if (p->command->json) {
-        print_json(e, "step");
+        print_json_tick(e, "step");
         return;
     }
-    fprintf(stderr, "%sepoch %lld  %3.0f %%  loss %.4f  %.0f images/s  ", p->is_terminal ? "\r" : "",
-            (long long)e->epoch + 1, 100.0 * (double)e->step / (double)e->steps, e->loss,
+    char epochs[32] = "";
+    if (e->epochs > 0) {
+        snprintf(epochs, sizeof epochs, "/%lld", (long long)e->epochs);
+    }
+    fprintf(stderr, "%sepoch %lld%s  %3.0f %%  loss %.4f  %.0f images/s  ", p->is_terminal ? "\r" : "",
+            (long long)e->epoch + 1, epochs, 100.0 * (double)e->step / (double)e->steps, e->loss,
             e->samples_per_second);
-    print_duration(stderr, seconds_left(e));
-    fprintf(stderr, p->is_terminal ? " left in the epoch\033[K" : " left in the epoch\n");
+    print_duration(stderr, e->seconds_left);
+    fprintf(stderr, p->is_terminal ? " left\033[K" : " left\n");
+    p->has_live_line = p->is_terminal;
+}
+
+/* What a run goes on from; one that begins has nothing to say. */
+static void print_start(const progress *p, const bdl_event *e)
+{
+    if (e->iteration > 0 && !p->command->json) {
+        fprintf(stderr, "going on after epoch %lld, iteration %lld\n", (long long)e->epoch,
+                (long long)e->iteration);
+    }
 }
 
 static void print_epoch(progress *p, const bdl_event *e)
 {
     format_metrics(e, p->metrics, sizeof p->metrics);
     if (p->command->json) {
-        print_json(e, "epoch");
+        print_json_tick(e, "epoch");
         return;
     }
     fprintf(stderr, "%sepoch %lld  loss %.4f%s%s  %.0f images/s  ", p->is_terminal ? "\r\033[K" : "",
@@ -101,6 +116,7 @@ static void print_epoch(progress *p, const bdl_event *e)
             p->metrics[0] ? p->metrics + 2 : "", e->samples_per_second);
     print_duration(stderr, e->seconds);
     fprintf(stderr, "\n");
+    p->has_live_line = false;
 }
 
 static void on_event(void *user, const bdl_event *e)
@@ -121,11 +137,12 @@ static void on_event(void *user, const bdl_event *e)
         p->end = *e;
         format_metrics(e, p->metrics, sizeof p->metrics);
         snprintf(p->reason, sizeof p->reason, "%s", e->reason ? e->reason : "");
-        if (p->command->json) {
-            print_json(e, "end");
-        }
         break;
     case BDL_EVENT_START:
+        if (!p->command->quiet) {
+            print_start(p, e);
+        }
+        break;
     case BDL_EVENT_VALIDATION:
     case BDL_EVENT_CHECKPOINT:
         break;
@@ -150,6 +167,14 @@ static const char *option_value(const command *c, const char *name)
     return found;
 }
 
+static void print_path(const char *key, const char *path)
+{
+    if (path) {
+        printf(",\"%s\":", key);
+        print_quoted(stdout, path);
+    }
+}
+
 static void print_summary(const progress *p, const bdl_trainer *trainer)
 {
     const bdl_event *const e = &p->end;
@@ -158,7 +183,11 @@ static void print_summary(const progress *p, const bdl_trainer *trainer)
     char hex[65];
     bdl_trainer_fingerprint(trainer, hex);
     if (p->command->json) {
-        printf(",\"fingerprint\":\"%s\"}\n", hex);
+        print_json(e, "end");
+        printf(",\"reason\":\"%s\",\"fingerprint\":\"%s\"", p->reason, hex);
+        print_path("model", saved);
+        print_path("checkpoint", checkpoint);
+        printf("}\n");
         return;
     }
     if (p->command->quiet) {
@@ -169,7 +198,7 @@ static void print_summary(const progress *p, const bdl_trainer *trainer)
     print_duration(stdout, e->seconds);
     printf(" (%.0f images/s); loss %.4f%s%s\n", e->samples_per_second, e->loss,
            p->metrics[0] ? "; validation: " : "", p->metrics[0] ? p->metrics + 2 : "");
-    if (saved) {
+    if (saved && strcmp(p->reason, "cancelled") != 0) {
         printf("model: %s (model.json, weights.safetensors)\n", saved);
     }
     if (checkpoint) {
@@ -193,7 +222,7 @@ int cmd_train(command *c)
     bdl_status status = bdl_trainer_create(c->context, c->options, &trainer);
     if (status == BDL_OK) {
         status = bdl_trainer_run(trainer, on_event, &p);
-        if (status == BDL_ERR_CANCELLED && p.is_terminal && !c->quiet) {
+        if (p.has_live_line) {
             fprintf(stderr, "\n");
         }
         if (status == BDL_OK || (status == BDL_ERR_CANCELLED && p.reason[0])) {
@@ -201,9 +230,5 @@ int cmd_train(command *c)
         }
     }
     bdl_trainer_free(trainer);
-    if (status == BDL_ERR_CANCELLED && signal_exit_code()) {
-        fprintf(stderr, "bdl: %s\n", bdl_last_error());
-        return signal_exit_code();
-    }
-    return status == BDL_OK ? EXIT_FINE : report_error(status);
+    return finish(status);
 }

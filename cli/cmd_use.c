@@ -5,32 +5,25 @@
 
 #include "cli.h"
 
-static int check_rest(const command *c)
-{
-    return c->n_rest > 0 ? usage_error(c, "does not understand '%s'", c->rest[0]) : EXIT_FINE;
-}
-
 int cmd_eval(command *c)
 {
     int code = open_command(c, "model");
     if (code != EXIT_FINE || c->help) {
         return code;
     }
-    code = check_rest(c);
+    code = check_rest(c, 0);
     if (code != EXIT_FINE) {
         return code;
     }
     char *json = NULL;
     watch_signals(c->context);
     const bdl_status status = bdl_evaluate(c->context, c->options, &json);
-    if (status == BDL_ERR_CANCELLED && signal_exit_code()) {
-        return signal_exit_code();
+    if (status != BDL_OK) {
+        return finish(status);
     }
-    code = print_text(status, json);
-    if (code == EXIT_FINE) {
-        printf("\n");
-    }
-    return code;
+    printf("%s\n", json);
+    bdl_text_free(json);
+    return EXIT_FINE;
 }
 
 int cmd_inspect(command *c)
@@ -39,7 +32,7 @@ int cmd_inspect(command *c)
     if (code != EXIT_FINE || c->help) {
         return code;
     }
-    code = check_rest(c);
+    code = check_rest(c, 0);
     if (code != EXIT_FINE) {
         return code;
     }
@@ -56,23 +49,8 @@ typedef struct printer {
     FILE *out;
     format format;
     bool has_header;
+    int error; /* errno of the first failed write */
 } printer;
-
-/* A JSON string with its quotes; file names may hold anything. */
-static void print_quoted(FILE *out, const char *text)
-{
-    fputc('"', out);
-    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-        if (*c == '"' || *c == '\\') {
-            fprintf(out, "\\%c", *c);
-        } else if (*c < 32) {
-            fprintf(out, "\\u%04x", *c);
-        } else {
-            fputc(*c, out);
-        }
-    }
-    fputc('"', out);
-}
 
 /* A CSV field: quoted where it must be, quotes doubled. */
 static void print_csv(FILE *out, const char *text)
@@ -162,6 +140,16 @@ static void print_csv_header(const printer *to, const bdl_prediction *p)
     fputc('\n', to->out);
 }
 
+/* Remembers why a write failed: errno is soon another's. */
+static bool check_written(printer *to, bool is_fine)
+{
+    is_fine = is_fine && !ferror(to->out);
+    if (!is_fine && !to->error) {
+        to->error = errno;
+    }
+    return is_fine;
+}
+
 static bdl_status on_prediction(void *user, const bdl_prediction *p)
 {
     printer *const to = user;
@@ -174,7 +162,7 @@ static bdl_status on_prediction(void *user, const bdl_prediction *p)
         }
         print_row(to, p);
     }
-    return BDL_OK;
+    return check_written(to, true) ? BDL_OK : BDL_ERR_IO;
 }
 
 static int choose_format(const command *c, printer *to)
@@ -211,16 +199,13 @@ int cmd_predict(command *c)
     watch_signals(c->context);
     const bdl_status status =
         bdl_predict(c->context, c->options, c->rest, c->n_rest, on_prediction, &to);
-    const bool is_written = fflush(to.out) == 0 && !ferror(to.out);
+    const bool is_written = check_written(&to, fflush(to.out) == 0);
     if (c->out) {
         fclose(to.out);
     }
-    if (status == BDL_ERR_CANCELLED && signal_exit_code()) {
-        return signal_exit_code();
-    }
-    if (status == BDL_OK && !is_written) {
-        fprintf(stderr, "bdl: cannot write the predictions: %s\n", strerror(errno));
+    if (!is_written) {
+        fprintf(stderr, "bdl: cannot write the predictions: %s\n", strerror(to.error));
         return EXIT_FAILED;
     }
-    return status == BDL_OK ? EXIT_FINE : report_error(status);
+    return finish(status);
 }

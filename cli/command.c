@@ -8,11 +8,20 @@
 
 #include "cli.h"
 
+static bdl_context *volatile watched;
+static volatile sig_atomic_t came; /* the signal that cancelled, or 0 */
+
 int report_error(bdl_status status)
 {
     fflush(stdout);
     fprintf(stderr, "bdl: %s\n", bdl_last_error());
     return status == BDL_OK ? EXIT_FINE : EXIT_FAILED;
+}
+
+int finish(bdl_status status)
+{
+    const int code = status == BDL_OK ? EXIT_FINE : report_error(status);
+    return status == BDL_ERR_CANCELLED && came ? 128 + (int)came : code;
 }
 
 int usage_error(const command *c, const char *format, ...)
@@ -27,9 +36,6 @@ int usage_error(const command *c, const char *format, ...)
 }
 
 /* ---- signals ------------------------------------------------------------------------------------ */
-
-static bdl_context *volatile watched;
-static volatile sig_atomic_t came;
 
 static void on_signal(int number)
 {
@@ -48,8 +54,6 @@ void watch_signals(bdl_context *context)
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
 }
-
-int signal_exit_code(void) { return came ? 128 + (int)came : 0; }
 
 /* ---- arguments ---------------------------------------------------------------------------------- */
 
@@ -82,7 +86,7 @@ static bool take_own(command *c, const char *name, const char *value, bool *valu
             char *end;
             const long n = strtol(value, &end, 10);
             c->threads = (int32_t)n;
-            if (*end || n < 1 || n > 1024) {
+            if (!*value || *end || n < 1 || n > 1024) {
                 *error = usage_error(c, "--threads needs a number from 1 to 1024, got '%s'", value);
             }
         }
@@ -119,12 +123,12 @@ static int parse_one(command *c, int i, int *error)
         value = equals ? equals + 1 : "true";
     }
     const bdl_status status = bdl_options_set(c->options, name, value ? value : "");
-    if (status != BDL_OK) {
-        *error = usage_error(c, "%s", bdl_last_error());
+    if (!value && status != BDL_ERR_NOT_FOUND) {
+        *error = usage_error(c, "--%s needs a value", name);
         return -1;
     }
-    if (!value) {
-        *error = usage_error(c, "--%s needs a value", name);
+    if (status != BDL_OK) {
+        *error = usage_error(c, "%s", bdl_last_error());
         return -1;
     }
     return 1 + (!equals && !is_switch);
@@ -214,6 +218,9 @@ int open_command(command *c, const char *first)
         printf("usage: bdl %s MODEL [--option VALUE ...]\n\n", c->verb);
         return print_text(status, text);
     }
+    if (code == EXIT_FINE && first && bdl_options_check(c->options) != BDL_OK) {
+        return usage_error(c, "%s", bdl_last_error());
+    }
     return code;
 }
 
@@ -227,13 +234,30 @@ void close_command(command *c)
 int print_text(bdl_status status, char *text)
 {
     if (status != BDL_OK) {
-        return report_error(status);
+        return finish(status);
     }
     fputs(text, stdout);
     bdl_text_free(text);
-    if (fflush(stdout) != 0) {
-        fprintf(stderr, "bdl: cannot write to standard output\n");
-        return EXIT_FAILED;
-    }
     return EXIT_FINE;
+}
+
+/* A JSON string with its quotes; file names may hold anything. */
+void print_quoted(FILE *out, const char *text)
+{
+    fputc('"', out);
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+        if (*c == '"' || *c == '\\') {
+            fprintf(out, "\\%c", *c);
+        } else if (*c < 32) {
+            fprintf(out, "\\u%04x", *c);
+        } else {
+            fputc(*c, out);
+        }
+    }
+    fputc('"', out);
+}
+
+int check_rest(const command *c, int64_t most)
+{
+    return c->n_rest > most ? usage_error(c, "does not understand '%s'", c->rest[most]) : EXIT_FINE;
 }

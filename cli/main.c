@@ -77,6 +77,16 @@ static int unknown_verb(const char *name)
     return EXIT_USAGE;
 }
 
+/* Output that could not be written is a failure, however well all else went. */
+static int close_stdout(int code)
+{
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        fprintf(stderr, "bdl: cannot write to standard output\n");
+        return code == EXIT_FINE ? EXIT_FAILED : code;
+    }
+    return code;
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2) {
@@ -94,7 +104,7 @@ int main(int argc, char **argv)
             command c = {.verb = verbs[i].name, .argc = argc - 2, .argv = argv + 2};
             const int code = verbs[i].run(&c);
             close_command(&c);
-            return code;
+            return close_stdout(code);
         }
     }
     return unknown_verb(name);

@@ -138,8 +138,12 @@ BDL_API void bdl_options_free(bdl_options *options);
 
 /** Sets an option from text, as on the command line: ("batch", "128"), ("resume", "true"). Underscores
  *  and hyphens are the same. Setting one again replaces it. An unknown name is BDL_ERR_NOT_FOUND and the
- *  nearest is offered. @since 0.1 */
+ *  nearest is offered; a value that it does not take is BDL_ERR_INVALID_ARGUMENT. @since 0.1 */
 BDL_API bdl_status bdl_options_set(bdl_options *options, const char *name, const char *value);
+
+/** Whether all options are there that must be: BDL_ERR_INVALID_ARGUMENT names the first that is not.
+ *  @since 0.1 */
+BDL_API bdl_status bdl_options_check(const bdl_options *options);
 
 /** Whether the option is a switch that needs no value; false for unknown names. @since 0.1 */
 BDL_API bool bdl_options_is_switch(const bdl_options *options, const char *name);
@@ -176,6 +180,9 @@ typedef struct bdl_event {
     const double *metrics; /**< not-a-number before the first validation */
     const char *path;
     const char *reason; /**< "epochs", "iterations", "until", "cancelled" */
+    int64_t epochs;     /**< the limit of epochs, or 0 */
+    double seconds_left; /**< of training without validation: to its end where epochs or iterations limit it,
+                              else to the end of the epoch; not-a-number before the first iteration */
 } bdl_event;
 
 typedef void (*bdl_event_fn)(void *user, const bdl_event *event);

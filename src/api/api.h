@@ -51,6 +51,7 @@ bdl_status bdl__text_give(bdl__text *text, char **given);
 typedef struct bdl__eval_params {
     const char *model, *data, *loss, *metrics, *target, *transform, *precision;
     int64_t batch;
+    double most_broken;
 } bdl__eval_params;
 extern const bdl__schema bdl__eval_schema;
 

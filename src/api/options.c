@@ -16,6 +16,8 @@ static const bdl__field eval_fields[] = {
     EVAL(loss, .def.s = "", .doc = "Criterion; by default the one the model was trained with."),
     EVAL(metrics, .def.s = "", .doc = "Metrics, such as 'top1, top5'."),
     EVAL(target, .def.s = "label", .doc = "What the loss compares with: label, or input."),
+    EVAL(most_broken, .def.f64 = 0.01, .range = BDL_IN(0, 1),
+         .doc = "Share of image files that may be broken: they are left out and counted."),
     EVAL(transform, .doc = "Preprocessing; by default the saved model's. 'none' for none."),
     EVAL(precision, .def.s = "fp32", .doc = "fp32, fp32_exact, bf16 or f64."),
 };
@@ -117,25 +119,6 @@ static bdl_status fail_unknown(const bdl_options *options, const char *name)
               nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
 }
 
-bdl_status bdl_options_set(bdl_options *options, const char *name, const char *value)
-{
-    const bdl__field *const field = find_field(options, name);
-    if (!field) {
-        return fail_unknown(options, name);
-    }
-    bdl__option_pair *pair = NULL;
-    for (int64_t i = 0; i < options->n_pairs; i++) {
-        if (options->pairs[i].name == field->name) {
-            pair = &options->pairs[i];
-        }
-    }
-    const char *copy;
-    BDL__TRY(bdl__arena_strdup(&options->arena, value, &copy));
-    pair = pair ? pair : &options->pairs[options->n_pairs++];
-    *pair = (bdl__option_pair){.name = field->name, .value = copy};
-    return BDL_OK;
-}
-
 bool bdl_options_is_switch(const bdl_options *options, const char *name)
 {
     const bdl__field *const field = find_field(options, name);
@@ -182,6 +165,72 @@ static bdl_status write_value(const bdl__field *field, const char *value, const 
         break;
     }
     BDL__FAIL(BDL_ERR_INTERNAL, "%s: options have no lists", verb);
+}
+
+/* The value alone, against the field alone: kind, range, choices. */
+static bdl_status check_value(const bdl_options *options, const bdl__field *field, const char *value)
+{
+    const bdl__schema one = {.name = options->schema->name,
+                             .fields = field,
+                             .n_fields = 1,
+                             .params_size = options->schema->params_size};
+    bdl__text text;
+    bdl__json_writer writer;
+    bdl__json *object = NULL;
+    bdl__arena arena;
+    void *params = NULL;
+    bdl_status status;
+    bdl__arena_init(&arena, &options->context->allocator);
+    bdl__text_init(&text, &options->context->allocator);
+    bdl__json_writer_init(&writer, &text, 0);
+    bdl__json_open(&writer, '{');
+    bdl__json_write_key(&writer, field->name);
+    BDL__TRY_DONE(status, write_value(field, value, one.name, &writer));
+    bdl__json_close(&writer, '}');
+    BDL__TRY_DONE(status, bdl__text_status(&text));
+    BDL__TRY_DONE(status, bdl__json_parse(bdl__text_get(&text), strlen(bdl__text_get(&text)), one.name,
+                                          &object));
+    BDL__TRY_DONE(status, bdl__arena_alloc(&arena, one.params_size, &params));
+    BDL__TRY_DONE(status, bdl__params_from_json(&one, &arena, object, params));
+done:
+    bdl__json_free(object);
+    bdl__text_free(&text);
+    bdl__arena_free(&arena);
+    return status;
+}
+
+bdl_status bdl_options_set(bdl_options *options, const char *name, const char *value)
+{
+    const bdl__field *const field = find_field(options, name);
+    if (!field) {
+        return fail_unknown(options, name);
+    }
+    BDL__TRY(check_value(options, field, value));
+    bdl__option_pair *pair = NULL;
+    for (int64_t i = 0; i < options->n_pairs; i++) {
+        if (options->pairs[i].name == field->name) {
+            pair = &options->pairs[i];
+        }
+    }
+    const char *copy;
+    BDL__TRY(bdl__arena_strdup(&options->arena, value, &copy));
+    pair = pair ? pair : &options->pairs[options->n_pairs++];
+    *pair = (bdl__option_pair){.name = field->name, .value = copy};
+    return BDL_OK;
+}
+
+bdl_status bdl_options_check(const bdl_options *options)
+{
+    for (int64_t f = 0; f < options->schema->n_fields; f++) {
+        const bdl__field *const field = &options->schema->fields[f];
+        bool is_given = !field->required;
+        for (int64_t i = 0; i < options->n_pairs; i++) {
+            is_given = is_given || options->pairs[i].name == field->name;
+        }
+        BDL__CHECK(is_given, BDL_ERR_INVALID_ARGUMENT, "%s needs the option '%s'",
+                   options->schema->name, field->name);
+    }
+    return BDL_OK;
 }
 
 static bdl_status write_pairs(const bdl_options *options, bdl__text *text)

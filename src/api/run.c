@@ -61,7 +61,8 @@ static bdl_status evaluate(bdl_context *context, const bdl__eval_params *params,
     double values[BDL__MAX_HEADS];
     int64_t n = 0;
     BDL__TRY(bdl__evaluate(&session, o->saved, o->dataset, o->chain, *heads, o->precision,
-                           params->batch, values, &n));
+                           BDL__MIN(params->batch, o->dataset->n), params->most_broken, values,
+                           &n));
     bdl__json_writer w;
     bdl__json_writer_init(&w, text, 0);
     bdl__json_open(&w, '{');
@@ -233,8 +234,12 @@ static bdl_status predict(bdl_context *context, const bdl__predict_params *param
     p->best = memory;
     BDL__TRY(bdl__arena_alloc(arena, (size_t)p->top * sizeof *p->names, &memory));
     p->names = memory;
-    return bdl__predict(&session, o->saved, o->dataset, o->chain, o->precision, params->batch, give,
-                        p);
+    int64_t n_broken = 0;
+    BDL__TRY(bdl__predict(&session, o->saved, o->dataset, o->chain, o->precision,
+                          BDL__MIN(params->batch, o->dataset->n), give, p, &n_broken));
+    BDL__CHECK(n_broken == 0, BDL_ERR_FORMAT, "%lld of %lld files could not be read and are left out",
+               (long long)n_broken, (long long)o->dataset->n);
+    return BDL_OK;
 }
 
 bdl_status bdl_predict(bdl_context *context, const bdl_options *options, const char *const *files,

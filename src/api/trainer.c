@@ -49,7 +49,9 @@ static void pass_event(void *arg, const bdl__event *e)
                              .metric_names = e->metric_names,
                              .metrics = e->metrics,
                              .path = e->path,
-                             .reason = e->reason};
+                             .reason = e->reason,
+                             .epochs = e->epochs,
+                             .seconds_left = e->seconds_left};
     trainer->fn(trainer->user, &event);
 }
 

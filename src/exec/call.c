@@ -86,7 +86,11 @@ static void set_weights(bdl__exec *exec, const bdl__op *op, bdl__cx *cx, bdl__te
         cx->weights[w] = bdl__model_param(exec->model, planned->first_param + w);
         cx->diff_weights[w] = NULL;
         cx->diff_weights_mode[w] = BDL__SKIP;
-        if (!op->is_backward || planned->step.takes_many || op->leaf_offset[w] < 0) {
+        if (!op->is_backward || op->leaf_offset[w] < 0) {
+            continue;
+        }
+        if (planned->step.takes_many) {
+            cx->diff_weights_mode[w] = BDL__WRITE; /* wanted; the sink knows where it goes */
             continue;
         }
         leaf = leaf ? leaf : bdl__exec_leaf(exec, team, i_shard);

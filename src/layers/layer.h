@@ -173,8 +173,9 @@ typedef struct bdl__cx {
 
     const void *weights[BDL__MAX_WEIGHTS];
     /* Backward writes diff_weights in pass 0 only, and diff_src in its last pass only (in the other
-     * passes the pointers are NULL, the modes BDL__SKIP). NULL where frozen, and always where the step
-     * takes_many: see bdl__grad_commit. */
+     * passes the pointers are NULL, the modes BDL__SKIP). NULL and SKIP where frozen. Where the step
+     * takes_many the pointers are NULL, and a mode other than SKIP says that the gradient is wanted:
+     * see bdl__grad_commit. */
     void *diff_weights[BDL__MAX_WEIGHTS];
     bdl__write_mode diff_weights_mode[BDL__MAX_WEIGHTS];
     void *buffers[BDL__MAX_WEIGHTS]; /* written only by forward's last pass, when is_buffer_writer */

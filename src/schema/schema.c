@@ -257,7 +257,8 @@ static bdl_status check_f64(const bdl__schema *schema, const bdl__field *field, 
     BDL__CHECK(!isnan(value), BDL_ERR_INVALID_ARGUMENT, "%s: %s must be a number, got nan",
                schema->name, field->name);
     const bdl__range *const range = &field->range;
-    if (range->given && (value < range->least || value > range->most)) {
+    const bool unlimited = range->most >= BDL__NO_LIMIT && !isinf(value);
+    if (range->given && (value < range->least || (!unlimited && value > range->most))) {
         char found[BDL__NUMBER_SIZE];
         bdl__format_f64(value, found, sizeof found);
         return fail_range(schema, field, found);

@@ -82,6 +82,13 @@ static void write_position(const bdl__position *position, bdl__json_writer *w)
     bdl__json_write_f64(w, position->epoch_loss);
     bdl__json_write_key(w, "epoch_divisor");
     bdl__json_write_f64(w, position->epoch_divisor);
+    write_i64(w, "results_key", position->results_key);
+    bdl__json_write_key(w, "results");
+    bdl__json_open(w, '[');
+    for (int64_t i = 0; i < position->n_results; i++) {
+        bdl__json_write_f64(w, position->results[i]);
+    }
+    bdl__json_close(w, ']');
     bdl__json_close(w, '}');
 }
 
@@ -228,10 +235,29 @@ static bdl_status need_f64(const bdl__json *object, const char *key, const char 
     return BDL_OK;
 }
 
+/* Numbers, and null for what was not measured. */
+static bdl_status read_results(const bdl__json *object, const char *where, bdl__position *position)
+{
+    const bdl__json *list;
+    BDL__TRY(need_count(object, "results_key", where, &position->results_key));
+    BDL__TRY(bdl__json_need(object, "results", BDL__JSON_ARRAY, where, &list));
+    position->n_results = 0;
+    for (const bdl__json *m = bdl__json_first(list); m; m = bdl__json_next(m)) {
+        const bdl__json_kind kind = bdl__json_kind_of(m);
+        BDL__CHECK(position->n_results < BDL__COUNT_OF(position->results) &&
+                       (kind == BDL__JSON_NUMBER || kind == BDL__JSON_NULL),
+                   BDL_ERR_FORMAT, "%s: expected up to %d numbers as results, found more or %s", where,
+                   (int)BDL__COUNT_OF(position->results), bdl__json_kind_name(kind));
+        position->results[position->n_results++] =
+            kind == BDL__JSON_NUMBER ? bdl__json_f64(m) : NAN;
+    }
+    return BDL_OK;
+}
+
 static bdl_status read_position(const bdl__json *root, const char *where, bdl__position *position)
 {
     static const char *const known[] = {"epoch", "step", "iteration", "epoch_loss",
-                                        "epoch_divisor"};
+                                        "epoch_divisor", "results_key", "results"};
     const bdl__json *object;
     BDL__TRY(bdl__json_need(root, "position", BDL__JSON_OBJECT, where, &object));
     BDL__TRY(bdl__check_members(object, known, BDL__COUNT_OF(known), where));
@@ -239,7 +265,8 @@ static bdl_status read_position(const bdl__json *root, const char *where, bdl__p
     BDL__TRY(need_count(object, "step", where, &position->step));
     BDL__TRY(need_count(object, "iteration", where, &position->iteration));
     BDL__TRY(need_f64(object, "epoch_loss", where, &position->epoch_loss));
-    return need_f64(object, "epoch_divisor", where, &position->epoch_divisor);
+    BDL__TRY(need_f64(object, "epoch_divisor", where, &position->epoch_divisor));
+    return read_results(object, where, position);
 }
 
 static bdl_status check_method(const reading *r, const bdl__json *root, const char *now)

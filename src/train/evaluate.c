@@ -38,7 +38,7 @@ static bdl_status check_input(const bdl__model *model, const bdl__batcher *batch
 
 static bdl_status open_pass(const bdl__session *session, const bdl__saved *saved,
                             const bdl__dataset *dataset, const bdl__chain *chain,
-                            const bdl__runner_options *options, pass *p)
+                            const bdl__runner_options *options, double most_broken, pass *p)
 {
     const bdl__target target = target_of(session, saved->model);
     const int lanes = bdl__target_lanes(target);
@@ -48,7 +48,8 @@ static bdl_status open_pass(const bdl__session *session, const bdl__saved *saved
                                                           ? 8
                                                           : 4 * (size_t)lanes,
                                          .n_epochs = 1,
-                                         .n_threads = 1};
+                                         .n_threads = 1,
+                                         .most_broken = most_broken};
     BDL__TRY(bdl__workspace_create(session->allocator, &p->workspace));
     BDL__TRY(bdl__runner_create(session->allocator, saved->model, session->pool, p->workspace,
                                 options, &p->runner));
@@ -107,7 +108,7 @@ static bdl_status add_heads(void *arg, const bdl__batch *batch, bdl__exec *exec)
 bdl_status bdl__evaluate(const bdl__session *session, const bdl__saved *saved,
                          const bdl__dataset *dataset, const bdl__chain *chain,
                          const bdl__heads *heads, bdl__precision precision, int64_t batch,
-                         double *values, int64_t *n_samples)
+                         double most_broken, double *values, int64_t *n_samples)
 {
     pass p = {0};
     means m = {.n_heads = heads->n};
@@ -119,7 +120,7 @@ bdl_status bdl__evaluate(const bdl__session *session, const bdl__saved *saved,
                                          .target_shape = heads->target_shape,
                                          .target_integer = heads->target_integer,
                                          .target_is_input = heads->target_is_input};
-    bdl_status status = open_pass(session, saved, dataset, chain, &options, &p);
+    bdl_status status = open_pass(session, saved, dataset, chain, &options, most_broken, &p);
     if (status == BDL_OK) {
         status = run_pass(session, &p, add_heads, &m);
     }
@@ -169,7 +170,8 @@ static bdl_status give_outputs(void *arg, const bdl__batch *batch, bdl__exec *ex
 
 bdl_status bdl__predict(const bdl__session *session, const bdl__saved *saved,
                         const bdl__dataset *dataset, const bdl__chain *chain,
-                        bdl__precision precision, int64_t batch, bdl__prediction_fn fn, void *arg)
+                        bdl__precision precision, int64_t batch, bdl__prediction_fn fn, void *arg,
+                        int64_t *n_broken)
 {
     const bdl__target target = target_of(session, saved->model);
     const bdl__graph *const graph = saved->model->graph;
@@ -186,9 +188,10 @@ bdl_status bdl__predict(const bdl__session *session, const bdl__saved *saved,
     BDL__TRY(bdl__alloc(session->allocator, size, &memory));
     o.values = memory;
     const bdl__runner_options options = {.precision = precision, .target = target, .batch = batch};
-    bdl_status status = open_pass(session, saved, dataset, chain, &options, &p);
+    bdl_status status = open_pass(session, saved, dataset, chain, &options, 1, &p);
     if (status == BDL_OK) {
         status = run_pass(session, &p, give_outputs, &o);
+        *n_broken = bdl__batcher_n_broken(p.batcher);
     }
     close_pass(&p);
     bdl__free(session->allocator, memory, size);

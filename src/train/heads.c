@@ -4,6 +4,32 @@
 
 #include "train/train.h"
 
+/* Among losses or metrics only: a hint to another kind of layer would not help. */
+static bdl_status find_head(const char *name, bdl__layer_kind kind, const char *noun,
+                            const bdl__layer **layer)
+{
+    enum { MOST = 64 };
+    const char *names[MOST];
+    int64_t n_layers, n = 0;
+    const bdl__layer *const *const layers = bdl__layers_all(&n_layers);
+    for (int64_t i = 0; i < n_layers; i++) {
+        if (layers[i]->kind != kind) {
+            continue;
+        }
+        if (strcmp(layers[i]->name, name) == 0) {
+            *layer = layers[i];
+            return BDL_OK;
+        }
+        if (n < MOST) {
+            names[n++] = layers[i]->name;
+        }
+    }
+    const char *const nearest = bdl__nearest_name(name, names, n);
+    BDL__FAIL(BDL_ERR_NOT_FOUND, "no %s is called '%s'; %s%s%s", noun, name,
+              nearest ? "did you mean '" : "`bdl layers` lists all", nearest ? nearest : "",
+              nearest ? "'?" : "");
+}
+
 static bdl_status add(bdl__heads *heads, const char *text, bdl__layer_kind kind)
 {
     const char *const noun = kind == BDL__CRITERION ? "loss" : "metric";
@@ -12,11 +38,7 @@ static bdl_status add(bdl__heads *heads, const char *text, bdl__layer_kind kind)
     const bdl__layer *layer;
     void *params = NULL;
     BDL__TRY(bdl__split_call(&heads->arena, text, &name, &args));
-    const bdl_status status = bdl__layer_find(name, &layer);
-    if (status != BDL_OK) {
-        return bdl__fail_in(status, "%s", noun);
-    }
-    BDL__CHECK(layer->kind == kind, BDL_ERR_INVALID_ARGUMENT, "'%s' is not a %s", name, noun);
+    BDL__TRY(find_head(name, kind, noun, &layer));
     BDL__TRY(bdl__arena_alloc(&heads->arena, layer->schema.params_size + 1, &params));
     BDL__TRY(bdl__params_from_text(&layer->schema, &heads->arena, args, params));
     heads->head[heads->n] = (bdl__head){.layer = layer, .params = params};
@@ -47,16 +69,42 @@ static bdl_status add_metrics(bdl__heads *heads, const char *text)
     return BDL_OK;
 }
 
-/* The number of scores that a classifier gives must not be smaller than the labels need. */
+/* Labels that are classes need a model that gives a score for each. */
 static bdl_status check_classes(const bdl__model *model, const bdl__dataset *dataset)
 {
     const bdl__shape *const out = bdl__graph_shape(model->graph, model->graph->outputs[0]);
-    BDL__CHECK(out->rank >= 1 && (out->dim[0] >= dataset->n_classes || out->dim[0] == 1),
-               BDL_ERR_SHAPE,
-               "the model has %lld outputs but '%s' has %lld classes: give the model "
-               "classes=%lld",
-               (long long)(out->rank ? out->dim[0] : 1), dataset->text,
-               (long long)dataset->n_classes, (long long)dataset->n_classes);
+    char text[BDL__SHAPE_TEXT_SIZE];
+    BDL__CHECK(out->rank >= 1 && out->dim[0] == bdl__shape_count(out), BDL_ERR_SHAPE,
+               "'%s' has labels that are classes, but the model gives %s values, not a score for each "
+               "class (what gives its input back is trained and measured with target=input)",
+               dataset->text, bdl__shape_text(out, text, sizeof text));
+    BDL__CHECK(out->dim[0] >= dataset->n_classes, BDL_ERR_SHAPE,
+               "the model has %lld outputs but '%s' has %lld classes: give the model classes=%lld",
+               (long long)out->dim[0], dataset->text, (long long)dataset->n_classes,
+               (long long)dataset->n_classes);
+    return BDL_OK;
+}
+
+bdl_status bdl__heads_check(const bdl__heads *heads, const bdl__model *model,
+                            const bdl__dataset *dataset)
+{
+    char want[BDL__SHAPE_TEXT_SIZE], got[BDL__SHAPE_TEXT_SIZE];
+    if (heads->target_is_input) {
+        return BDL_OK;
+    }
+    BDL__CHECK(dataset->label_kind != BDL__LABEL_NONE, BDL_ERR_INVALID_ARGUMENT, "'%s' has no labels",
+               dataset->text);
+    BDL__CHECK(heads->target_integer == (dataset->label_kind == BDL__LABEL_CLASS),
+               BDL_ERR_INVALID_ARGUMENT, "the labels of '%s' are %s, those of the training data %s",
+               dataset->text, heads->target_integer ? "values" : "classes",
+               heads->target_integer ? "classes" : "values");
+    if (heads->target_integer) {
+        return check_classes(model, dataset);
+    }
+    BDL__CHECK(bdl__shape_count(&heads->target_shape) == bdl__shape_count(&dataset->target_shape),
+               BDL_ERR_SHAPE, "the labels of '%s' have shape %s, those of the training data %s",
+               dataset->text, bdl__shape_text(&dataset->target_shape, got, sizeof got),
+               bdl__shape_text(&heads->target_shape, want, sizeof want));
     return BDL_OK;
 }
 
@@ -71,13 +119,9 @@ static bdl_status fill(bdl__heads *heads, const bdl__model *model, const bdl__da
     if (is_input) {
         heads->target_shape = model->graph->inputs[0].shape;
     } else {
-        BDL__CHECK(dataset->label_kind != BDL__LABEL_NONE, BDL_ERR_INVALID_ARGUMENT,
-                   "'%s' has no labels", dataset->text);
         heads->target_shape = heads->target_integer ? (bdl__shape){.rank = 0} : dataset->target_shape;
     }
-    if (heads->target_integer) {
-        BDL__TRY(check_classes(model, dataset));
-    }
+    BDL__TRY(bdl__heads_check(heads, model, dataset));
     BDL__TRY(add(heads, loss && *loss ? loss : default_loss(model, heads), BDL__CRITERION));
     if (metrics && *metrics) {
         return add_metrics(heads, metrics);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The training loop: iterations, epochs, validation, checkpoints, stop conditions, reports. */
+#include <errno.h>
 #include <math.h>
 #include <string.h>
 
@@ -78,6 +79,21 @@ static bdl_status train_batch(bdl__trainer *t, const bdl__batch *batch)
 
 /* ---- reports ------------------------------------------------------------------------------------ */
 
+/* By the speed so far: to the end of training where it is known, else to the end of the epoch. */
+static double seconds_left(const bdl__trainer *t, double training)
+{
+    const int64_t done = t->position.iteration - t->first_iteration;
+    int64_t end = t->position.iteration - t->position.step + t->steps;
+    if (t->max_epochs > 0) {
+        end += (t->max_epochs - t->position.epoch - 1) * t->steps;
+    }
+    if (t->max_iterations > 0 && (t->max_iterations < end || t->max_epochs == 0)) {
+        end = t->max_iterations;
+    }
+    const int64_t left = BDL__MAX(end - t->position.iteration, 0);
+    return done > 0 ? training / (double)done * (double)left : NAN;
+}
+
 static bdl__event event_of(const bdl__trainer *t, bdl__event_kind kind)
 {
     const double seconds = bdl__now() - t->start;
@@ -90,7 +106,9 @@ static bdl__event event_of(const bdl__trainer *t, bdl__event_kind kind)
                         .loss = t->loss,
                         .rate = t->rate,
                         .samples_per_second = training > 0 ? (double)t->n_samples / training : 0,
-                        .seconds = seconds};
+                        .seconds = seconds,
+                        .seconds_left = seconds_left(t, training),
+                        .epochs = t->max_epochs};
     if (t->val) {
         event.n_metrics = t->heads->n;
         event.metric_names = t->heads->name;
@@ -99,7 +117,7 @@ static bdl__event event_of(const bdl__trainer *t, bdl__event_kind kind)
     return event;
 }
 
-static void log_event(const bdl__trainer *t, const bdl__event *e)
+static void log_event(bdl__trainer *t, const bdl__event *e)
 {
     static const char *const kinds[] = {"start", "step", "validation", "epoch", "checkpoint", "end"};
     bdl__text text;
@@ -131,8 +149,15 @@ static void log_event(const bdl__trainer *t, const bdl__event *e)
         bdl__json_close(&w, '}');
     }
     bdl__json_close(&w, '}');
+    bool is_written = true;
     if (bdl__text_status(&text) == BDL_OK) {
-        fprintf(t->log_file, "%s\n", bdl__text_get(&text));
+        is_written = fprintf(t->log_file, "%s\n", bdl__text_get(&text)) >= 0;
+    }
+    if (is_written && e->kind != BDL__EVENT_STEP) {
+        is_written = fflush(t->log_file) == 0;
+    }
+    if (!is_written && !t->log_errno) {
+        t->log_errno = errno;
     }
     bdl__text_free(&text);
 }
@@ -167,6 +192,17 @@ static bdl_status summarize_step(bdl__trainer *t)
 
 /* ---- checkpoints, validation, conditions -------------------------------------------------------- */
 
+/* What stop conditions know, for the checkpoint. */
+static void note_results(bdl__trainer *t)
+{
+    bdl__position *const p = &t->position;
+    p->results_key = t->results_key;
+    p->n_results = isnan(t->mean_loss) ? 0 : 1 + t->heads->n;
+    for (int i = 0; i < p->n_results; i++) {
+        p->results[i] = i == 0 ? t->mean_loss : t->values[i - 1];
+    }
+}
+
 static bdl_status write_checkpoint(bdl__trainer *t)
 {
     if (!t->params.checkpoint || !*t->params.checkpoint) {
@@ -176,13 +212,11 @@ static bdl_status write_checkpoint(bdl__trainer *t)
     bdl__event event = event_of(t, BDL__EVENT_CHECKPOINT);
     bdl__arena arena;
     bdl__arena_init(&arena, t->session.allocator);
+    note_results(t);
     const bdl_status status = bdl__checkpoint_write(&io, &t->position, t->params.checkpoint,
                                                     t->params.keep, &arena, &event.path);
     if (status == BDL_OK) {
         report(t, &event);
-        if (t->log_file) {
-            fflush(t->log_file);
-        }
     }
     bdl__arena_free(&arena);
     return status;
@@ -194,16 +228,18 @@ static bdl_status validate(bdl__trainer *t)
         return BDL_OK;
     }
     const double start = bdl__now();
+    double values[BDL__MAX_HEADS];
     int64_t n = 0;
-    const int64_t batch = BDL__MAX(t->params.batch, 256);
+    const int64_t batch = BDL__MIN(BDL__MAX(t->params.batch, 256), BDL__MAX(t->val->n, 1));
     BDL__TRY(bdl__evaluate(&t->session, t->saved, t->val, t->chain, t->heads, t->precision, batch,
-                           t->values, &n));
+                           t->params.most_broken, values, &n));
+    memcpy(t->values, values, (size_t)t->heads->n * sizeof *values);
+    t->validated = t->position.iteration;
     t->validating += bdl__now() - start;
     for (int i = 0; i < t->heads->n && t->val_summary; i++) {
         BDL__TRY(bdl__summary_scalar(t->val_summary, t->heads->name[i], t->position.iteration,
                                      t->values[i]));
     }
-    report_kind(t, BDL__EVENT_VALIDATION);
     return BDL_OK;
 }
 
@@ -221,15 +257,20 @@ static double observed(const bdl__trainer *t, const char *monitor)
     return NAN;
 }
 
+/* A cancel during the validation leaves the position at the epoch's last step: a resumed run begins with
+ * the validation. */
 static bdl_status end_epoch(bdl__trainer *t)
 {
+    BDL__TRY(validate(t));
     const double divisor = t->position.epoch_divisor > 0 ? t->position.epoch_divisor : 1;
     t->mean_loss = t->position.epoch_loss / divisor;
     t->position.epoch++;
     t->position.step = 0;
     t->position.epoch_loss = 0;
     t->position.epoch_divisor = 0;
-    BDL__TRY(validate(t));
+    if (t->val) {
+        report_kind(t, BDL__EVENT_VALIDATION);
+    }
     bdl__event event = event_of(t, BDL__EVENT_EPOCH);
     event.loss = t->mean_loss;
     report(t, &event);
@@ -272,7 +313,30 @@ static const char *reason_to_stop(const bdl__trainer *t)
 
 static bool is_cancelled(const bdl__trainer *t) { return t->session.cancel && *t->session.cancel; }
 
-/* One iteration with what follows it; `reason` is set when training should end. */
+/* What follows an iteration; `reason` is set when training should end. A report that cannot be written
+ * ends training too, but not without a checkpoint. */
+static bdl_status follow_up(bdl__trainer *t, bool ends_epoch, const char **reason)
+{
+    bdl_status reports = summarize_step(t);
+    report_kind(t, BDL__EVENT_STEP);
+    if (ends_epoch) {
+        BDL__TRY(end_epoch(t));
+    }
+    *reason = reason_to_stop(t);
+    if (reports == BDL_OK) {
+        reports = bdl__trainer_check_log(t);
+    }
+    const bool is_due = t->every ? t->position.iteration % t->every == 0 : ends_epoch;
+    if (reports == BDL_OK) {
+        return is_due || *reason ? write_checkpoint(t) : BDL_OK;
+    }
+    char text[512];
+    snprintf(text, sizeof text, "%s", bdl_last_error());
+    BDL__TRY(write_checkpoint(t));
+    return bdl__fail(reports, "%s", text);
+}
+
+/* One iteration with what follows it. */
 static bdl_status advance(bdl__trainer *t, const char **reason)
 {
     const bdl__batch *batch = NULL;
@@ -282,14 +346,7 @@ static bdl_status advance(bdl__trainer *t, const char **reason)
     const bdl_status status = train_batch(t, batch);
     bdl__batcher_release(t->batcher, batch);
     BDL__TRY(status);
-    BDL__TRY(summarize_step(t));
-    report_kind(t, BDL__EVENT_STEP);
-    if (ends_epoch) {
-        BDL__TRY(end_epoch(t));
-    }
-    *reason = reason_to_stop(t);
-    const bool is_due = t->every ? t->position.iteration % t->every == 0 : ends_epoch;
-    return is_due || *reason ? write_checkpoint(t) : BDL_OK;
+    return follow_up(t, ends_epoch, reason);
 }
 
 static bdl_status stop_cancelled(bdl__trainer *t)
@@ -301,26 +358,40 @@ static bdl_status stop_cancelled(bdl__trainer *t)
     BDL__FAIL(BDL_ERR_CANCELLED, "cancelled after iteration %lld", (long long)t->position.iteration);
 }
 
+/* Iterations until there is a reason to stop. A checkpoint that was written during a validation stands at
+ * the end of its epoch, which then comes first. */
+static bdl_status train(bdl__trainer *t, const char **reason)
+{
+    if (t->position.step >= t->steps) {
+        BDL__TRY(end_epoch(t));
+    }
+    *reason = reason_to_stop(t);
+    while (!*reason) {
+        BDL__CHECK(!is_cancelled(t), BDL_ERR_CANCELLED, "cancelled");
+        BDL__TRY(advance(t, reason));
+    }
+    return t->val && t->validated != t->position.iteration ? validate(t) : BDL_OK;
+}
+
 bdl_status bdl__trainer_run(bdl__trainer *t, bdl__event_fn fn, void *arg)
 {
+    const char *reason = NULL;
     t->fn = fn;
     t->fn_arg = arg;
     t->start = bdl__now();
+    t->first_iteration = t->position.iteration;
     report_kind(t, BDL__EVENT_START);
-    const char *reason = reason_to_stop(t);
-    while (!reason) {
-        if (is_cancelled(t)) {
-            return stop_cancelled(t);
-        }
-        BDL__TRY(advance(t, &reason));
+    BDL__TRY(bdl__trainer_check_log(t));
+    const bdl_status status = train(t, &reason);
+    if (status == BDL_ERR_CANCELLED) {
+        return stop_cancelled(t);
     }
-    if (t->val && isnan(t->values[0])) {
-        BDL__TRY(validate(t));
-    }
+    BDL__TRY(status);
     bdl__event event = event_of(t, BDL__EVENT_END);
     event.reason = reason;
     event.loss = isnan(t->mean_loss) ? t->loss : t->mean_loss;
     report(t, &event);
+    BDL__TRY(bdl__trainer_check_log(t));
     if (t->train_summary) {
         BDL__TRY(bdl__summary_flush(t->train_summary));
     }

@@ -11,7 +11,8 @@ static const char *const precisions[] = {"fp32", "fp32_exact", "bf16", "f64", NU
 
 static const bdl__field fields[] = {
     F(model, .required = true,
-      .doc = "Ready-made model with parameters, a model.json, or a saved directory."),
+      .doc = "Ready-made model with parameters (classes, outputs and shape are by default those of the "
+             "data), a model.json, or a saved directory."),
     F(data, .required = true,
       .doc = "Training data: digits, mnist:DIR, cifar10:DIR, images:DIR, csv:FILE(label=...), "
              "npy:X,Y, synthetic(shape=...,classes=...)."),

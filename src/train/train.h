@@ -72,6 +72,9 @@ bdl_status bdl__heads_create(const bdl_allocator *allocator, const bdl__model *m
                              const bdl__dataset *dataset, const char *loss, const char *metrics,
                              const char *target, bdl__heads **heads);
 void bdl__heads_free(bdl__heads *heads); /* NULL ok */
+/* Whether the heads can measure other data: labels of the same kind, and no more classes than outputs. */
+bdl_status bdl__heads_check(const bdl__heads *heads, const bdl__model *model,
+                            const bdl__dataset *dataset);
 
 /* ---- training ---------------------------------------------------------------------------------- */
 
@@ -105,6 +108,9 @@ typedef struct bdl__event {
     double rate;              /* learning rate */
     double samples_per_second; /* since training began, validation apart */
     double seconds;           /* since training began */
+    double seconds_left;      /* of training proper, to its end where epochs or iterations limit it, else to
+                               * the epoch's end; NaN before the first iteration */
+    int64_t epochs;           /* the limit, or 0 */
     int n_metrics;            /* with VALIDATION, EPOCH and END, when there is validation */
     const char *const *metric_names;
     const double *metrics;
@@ -129,18 +135,21 @@ void bdl__trainer_fingerprint(const bdl__trainer *trainer, char hex[65]);
 
 /* ---- evaluation and prediction ------------------------------------------------------------------ */
 
-/* Means over a data set: value[i] belongs to heads->name[i]. */
+/* Means over a data set: value[i] belongs to heads->name[i]. Up to the share `most_broken` of image files may be
+ * broken; they are left out with a warning. */
 bdl_status bdl__evaluate(const bdl__session *session, const bdl__saved *saved,
                          const bdl__dataset *dataset, const bdl__chain *chain,
                          const bdl__heads *heads, bdl__precision precision, int64_t batch,
-                         double *values, int64_t *n_samples);
+                         double most_broken, double *values, int64_t *n_samples);
 
-/* Outputs of the model, sample by sample in order: output 0 as `n_values` doubles. */
+/* Outputs of the model, sample by sample in order: output 0 as `n_values` doubles. Image files that cannot be
+ * read are left out with a warning and counted; all others are predicted. */
 typedef bdl_status (*bdl__prediction_fn)(void *arg, int64_t row, const double *values,
                                          int64_t n_values);
 bdl_status bdl__predict(const bdl__session *session, const bdl__saved *saved,
                         const bdl__dataset *dataset, const bdl__chain *chain,
-                        bdl__precision precision, int64_t batch, bdl__prediction_fn fn, void *arg);
+                        bdl__precision precision, int64_t batch, bdl__prediction_fn fn, void *arg,
+                        int64_t *n_broken);
 
 /* "fp32", "fp32_exact", "bf16", "f64". */
 bdl_status bdl__precision_from_name(const char *name, bdl__precision *precision);
@@ -151,9 +160,13 @@ bdl_status bdl__precision_choose(const bdl__log *log, const char *name, bdl__pre
 
 /* What a checkpoint holds beside the vectors. */
 typedef struct bdl__position {
-    int64_t epoch, step;  /* the next step to train */
+    int64_t epoch, step;  /* the next step to train; with step = steps of the epoch its validation is due */
     int64_t iteration;    /* updates done */
     double epoch_loss, epoch_divisor; /* sums so far in this epoch */
+    /* What stop conditions see between epochs: the last epoch's mean loss, then the validation's values.
+     * None before the first epoch has ended. `results_key` is a hash of data and metrics they belong to. */
+    int64_t n_results, results_key;
+    double results[1 + BDL__MAX_HEADS];
 } bdl__position;
 
 typedef struct bdl__checkpoint_io {

@@ -2,7 +2,6 @@
 /* Opening a trainer: model, data, criterion, method, and the checkpoint to go on from. */
 #include "train/trainer.h"
 
-#include <errno.h>
 #include <math.h>
 #include <string.h>
 
@@ -12,14 +11,11 @@
 
 static bool given(const char *text) { return text && *text; }
 
-/* A fresh model for the data: the zoo's model with as many classes as the data have, when the user did
- * not say. */
-static bdl_status open_model(bdl__trainer *t)
+static bdl_status open_model(bdl__trainer *t, const char *text)
 {
     const bdl_dtype dtype = t->precision == BDL__F64_PRECISION ? BDL_F64 : BDL_F32;
     t->target = dtype == BDL_F64 ? BDL__TARGET_F64 : t->session.target;
-    BDL__TRY(bdl__saved_open(t->session.allocator, t->params.model, (uint64_t)t->params.seed, dtype,
-                             &t->saved));
+    BDL__TRY(bdl__saved_open(t->session.allocator, text, (uint64_t)t->params.seed, dtype, &t->saved));
     BDL__CHECK(t->saved->model->dtype == dtype, BDL_ERR_UNSUPPORTED,
                "'%s' holds %s weights: train it with --precision %s", t->params.model,
                t->saved->model->dtype == BDL_F64 ? "float64" : "float32",
@@ -27,17 +23,19 @@ static bdl_status open_model(bdl__trainer *t)
     return BDL_OK;
 }
 
-/* The chain: what the user asks for, else the saved model's, else the data's own. */
-static bdl_status open_chain(bdl__trainer *t)
+/* Known before any data are read: a model's text that cannot be right, and where weights are float64. */
+static bdl_status check_model(bdl__trainer *t, bool *is_ready_made)
 {
-    const char *text = t->params.transform;
-    if (given(text)) {
-        text = strcmp(text, "none") == 0 ? "" : text;
-    } else if (t->saved->chain) {
-        t->chain = t->saved->chain;
-        return BDL_OK;
-    } else {
-        text = t->data->default_transform;
+    BDL__TRY(bdl__fit_check(&t->arena, t->params.model, is_ready_made));
+    return *is_ready_made ? BDL_OK : open_model(t, t->params.model);
+}
+
+/* The chain that the user asks for, or the data's own. */
+static bdl_status make_chain(bdl__trainer *t)
+{
+    const char *text = t->data->default_transform;
+    if (given(t->params.transform)) {
+        text = strcmp(t->params.transform, "none") == 0 ? "" : t->params.transform;
     }
     BDL__TRY(bdl__chain_from_text(t->session.allocator, text, &t->own_chain));
     t->chain = t->own_chain;
@@ -54,7 +52,37 @@ static bdl_status open_data(bdl__trainer *t)
                                    &t->val));
         BDL__TRY(bdl__dataset_map_classes(t->val, t->data->class_names, t->data->n_classes));
     }
-    return open_chain(t);
+    return BDL_OK;
+}
+
+/* A ready-made model takes what the user did not say from the data; a saved one brings its own chain and
+ * the names of its classes. */
+static bdl_status open_model_and_data(bdl__trainer *t)
+{
+    bool is_ready_made;
+    bdl__shape shape;
+    const char *text;
+    BDL__TRY(check_model(t, &is_ready_made));
+    BDL__TRY(open_data(t));
+    t->params.batch = BDL__MIN(t->params.batch, t->data->n); /* a larger one would only take memory */
+    if (!is_ready_made && t->saved->chain && !given(t->params.transform)) {
+        t->chain = t->saved->chain;
+        return BDL_OK;
+    }
+    BDL__TRY(make_chain(t));
+    if (!is_ready_made) {
+        return BDL_OK;
+    }
+    BDL__TRY(bdl__chain_infer(t->chain, &t->data->shape, t->data->element, &shape));
+    BDL__TRY(bdl__fit_text(&t->arena, t->params.model, t->data, &shape, &text));
+    return open_model(t, text);
+}
+
+/* Whether the checkpoint was written in the validation after an epoch: all of its steps are done. */
+static bool is_epoch_trained(const bdl__trainer *t)
+{
+    const int64_t steps = (t->data->n + t->params.batch - 1) / t->params.batch;
+    return t->position.step > 0 && t->position.step >= steps;
 }
 
 static bdl_status open_batcher(bdl__trainer *t)
@@ -66,8 +94,8 @@ static bdl_status open_batcher(bdl__trainer *t)
         .real_size = t->target == BDL__TARGET_F64 ? 8 : 4 * (size_t)lanes,
         .is_training = true,
         .seed = (uint64_t)t->params.seed,
-        .first_epoch = t->position.epoch,
-        .first_step = t->position.step,
+        .first_epoch = t->position.epoch + is_epoch_trained(t),
+        .first_step = is_epoch_trained(t) ? 0 : t->position.step,
         .n_threads = (int)t->params.readers,
         .most_broken = t->params.most_broken};
     BDL__TRY(bdl__batcher_create(t->session.allocator, t->data, t->chain, t->session.pool, &options,
@@ -163,10 +191,30 @@ static bdl_status parse_every(bdl__trainer *t)
     return BDL_OK;
 }
 
+/* A schedule that watches what is never measured would fail only after the first epoch. */
+static bdl_status check_monitor(const bdl__trainer *t)
+{
+    const bdl__progress start = {.epoch_iterations = 1};
+    const char *const monitor = bdl__schedule_monitor(t->schedule, &start);
+    if (!monitor || strcmp(monitor, "loss") == 0) {
+        return BDL_OK;
+    }
+    BDL__CHECK(given(t->params.val), BDL_ERR_INVALID_ARGUMENT,
+               "the schedule watches '%s', which needs validation data: add --val", monitor);
+    bool is_known = strcmp(monitor, "score") == 0 && t->heads->n > 1;
+    for (int i = 1; i < t->heads->n; i++) {
+        is_known = is_known || strcmp(monitor, t->heads->name[i]) == 0;
+    }
+    BDL__CHECK(is_known, BDL_ERR_INVALID_ARGUMENT,
+               "the schedule watches '%s', which is not measured: add it to --metrics", monitor);
+    return BDL_OK;
+}
+
 static bdl_status set_limits(bdl__trainer *t)
 {
     const bdl__train_params *const p = &t->params;
     BDL__TRY(parse_every(t));
+    BDL__TRY(check_monitor(t));
     t->max_epochs = p->epochs;
     t->max_iterations = p->iterations;
     if (given(p->until)) {
@@ -176,7 +224,7 @@ static bdl_status set_limits(bdl__trainer *t)
             names[n++] = t->heads->name[i];
         }
         BDL__TRY(bdl__trigger_parse(&t->arena, p->until, names, n, &t->until));
-        for (int i = 1; i < t->heads->n && !t->val; i++) {
+        for (int i = 1; i < t->heads->n && !given(p->val); i++) {
             BDL__CHECK(!strstr(p->until, t->heads->name[i]), BDL_ERR_INVALID_ARGUMENT,
                        "the condition '%s' needs validation data: add --val", p->until);
         }
@@ -231,6 +279,37 @@ bdl__checkpoint_io bdl__trainer_io(const bdl__trainer *trainer)
                                 .target = trainer->target};
 }
 
+/* Results of a checkpoint are of use where the same metrics are measured on the same data. */
+static void set_results_key(bdl__trainer *t)
+{
+    bdl__sha256 hash;
+    uint8_t digest[32];
+    const char *const val = t->params.val ? t->params.val : "";
+    bdl__sha256_init(&hash);
+    bdl__sha256_update(&hash, val, strlen(val) + 1);
+    for (int i = 0; i < t->heads->n; i++) {
+        bdl__sha256_update(&hash, t->heads->name[i], strlen(t->heads->name[i]) + 1);
+    }
+    bdl__sha256_final(&hash, digest);
+    for (int i = 0; i < 4; i++) {
+        t->results_key = t->results_key << 8 | digest[i];
+    }
+}
+
+/* Stop conditions go on with what was measured last. */
+static void take_results(bdl__trainer *t)
+{
+    const bdl__position *const p = &t->position;
+    if (p->results_key != t->results_key || p->n_results != 1 + t->heads->n) {
+        return;
+    }
+    t->mean_loss = p->results[0];
+    memcpy(t->values, p->results + 1, (size_t)t->heads->n * sizeof *t->values);
+    if (t->val && p->step == 0 && !isnan(t->values[0])) {
+        t->validated = p->iteration;
+    }
+}
+
 static bdl_status resume(bdl__trainer *t)
 {
     BDL__TRY(write_settings(t));
@@ -247,6 +326,7 @@ static bdl_status resume(bdl__trainer *t)
         return BDL_OK;
     }
     BDL__TRY(status);
+    take_results(t);
     BDL__LOG(t->session.log, BDL__LOG_INFO, "resuming from %s (epoch %lld, iteration %lld)", path,
              (long long)t->position.epoch, (long long)t->position.iteration);
     return BDL_OK;
@@ -286,38 +366,25 @@ static bdl_status describe_saved(bdl__trainer *t)
     return status;
 }
 
-static bdl_status open_reports(bdl__trainer *t)
-{
-    if (given(t->params.log)) {
-        t->log_file = fopen(t->params.log, t->position.iteration ? "a" : "w");
-        BDL__CHECK(t->log_file, BDL_ERR_IO, "cannot write '%s': %s", t->params.log, strerror(errno));
-    }
-    if (given(t->params.summary)) {
-        BDL__TRY(bdl__summary_create(t->session.allocator, t->params.summary, "train",
-                                     &t->train_summary));
-    }
-    if (given(t->params.summary) && t->val) {
-        BDL__TRY(bdl__summary_create(t->session.allocator, t->params.summary, "validation",
-                                     &t->val_summary));
-    }
-    return BDL_OK;
-}
-
 static bdl_status open_all(bdl__trainer *t)
 {
     BDL__TRY(bdl__params_check(&bdl__train_schema, &t->params));
     BDL__TRY(bdl__precision_choose(t->session.log, t->params.precision, &t->precision));
-    BDL__TRY(open_model(t));
-    BDL__TRY(open_data(t));
+    BDL__TRY(open_model_and_data(t));
     BDL__TRY(bdl__heads_create(t->session.allocator, t->saved->model, t->data, t->params.loss,
                                t->params.metrics, t->params.target, &t->heads));
+    if (t->val) {
+        BDL__TRY(bdl__heads_check(t->heads, t->saved->model, t->val));
+    }
     BDL__TRY(open_optim(t));
     BDL__TRY(set_limits(t));
+    BDL__TRY(bdl__trainer_try_outputs(t));
+    set_results_key(t);
     BDL__TRY(resume(t));
     BDL__TRY(open_batcher(t));
     BDL__TRY(open_runner(t));
     BDL__TRY(describe_saved(t));
-    return open_reports(t);
+    return bdl__trainer_open_reports(t);
 }
 
 bdl_status bdl__trainer_create(const bdl__session *session, const bdl__train_params *params,
@@ -329,6 +396,7 @@ bdl_status bdl__trainer_create(const bdl__session *session, const bdl__train_par
     made->session = *session;
     made->params = *params;
     made->mean_loss = NAN;
+    made->validated = -1;
     for (int i = 0; i < BDL__MAX_HEADS; i++) {
         made->values[i] = NAN;
     }

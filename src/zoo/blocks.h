@@ -13,6 +13,10 @@
     BDL_FIELD(type, shape, .def.s = "1,28,28", .range = BDL_IN(1, 1 << 24), .least_n = 1,          \
               .most_n = 3, .doc = "Shape of a sample: channels, height, width, or fewer sizes.")
 
+#define BDL__ZOO_OUTPUTS(type)                                                                     \
+    BDL_FIELD(type, outputs, .range = BDL_IN(0, 1 << 24),                                          \
+              .doc = "Numbers to predict, for regression: no softmax; 0 = scores of classes.")
+
 #define BDL__ZOO_SCHEMA(model_name, table, type)                                                   \
     {                                                                                              \
         .name = (model_name), .fields = (table), .n_fields = BDL__COUNT_OF(table),                 \

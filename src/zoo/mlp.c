@@ -6,7 +6,7 @@
 
 typedef struct mlp_params {
     bdl__i64s hidden;
-    int64_t classes;
+    int64_t classes, outputs;
     bdl__i64s shape;
     bdl__choice activation;
 } mlp_params;
@@ -20,6 +20,7 @@ static const bdl__field fields[] = {
     BDL__ZOO_SHAPE(mlp_params),
     BDL_FIELD(mlp_params, activation, .def.s = "relu", .choices = activations,
               .doc = "What follows each hidden layer."),
+    BDL__ZOO_OUTPUTS(mlp_params),
 };
 
 static bdl_status build(const void *params, bdl__graph *g)
@@ -34,15 +35,16 @@ static bdl_status build(const void *params, bdl__graph *g)
         BDL__TRY(bdl__zoo_add(g, activations[p->activation.i], NULL, NULL));
     }
     snprintf(name, sizeof name, "fc%d", (int)p->hidden.n + 1);
-    BDL__TRY(bdl__zoo_add(g, "linear", name, "out_features=%lld", (long long)p->classes));
-    return bdl__zoo_add(g, "log_softmax", NULL, NULL);
+    BDL__TRY(bdl__zoo_add(g, "linear", name, "out_features=%lld",
+                          (long long)(p->outputs ? p->outputs : p->classes)));
+    return p->outputs ? BDL_OK : bdl__zoo_add(g, "log_softmax", NULL, NULL);
 }
 
 static const bdl__zoo_model mlp = {
     .name = "mlp",
     .summary = "Multilayer perceptron",
     .doc = "flatten, then linear and activation for each hidden layer, linear hidden-classes, log "
-           "softmax.",
+           "softmax; with outputs the last layer is linear hidden-outputs.",
     .schema = BDL__ZOO_SCHEMA("mlp", fields, mlp_params),
     .build = build,
 };
