@@ -95,15 +95,6 @@ static void print_step(progress *p, const bdl_event *e)
     p->has_live_line = p->is_terminal;
 }
 
-/* What a run goes on from; one that begins has nothing to say. */
-static void print_start(const progress *p, const bdl_event *e)
-{
-    if (e->iteration > 0 && !p->command->json) {
-        fprintf(stderr, "going on after epoch %lld, iteration %lld\n", (long long)e->epoch,
-                (long long)e->iteration);
-    }
-}
-
 static void print_epoch(progress *p, const bdl_event *e)
 {
     format_metrics(e, p->metrics, sizeof p->metrics);
@@ -139,10 +130,6 @@ static void on_event(void *user, const bdl_event *e)
         snprintf(p->reason, sizeof p->reason, "%s", e->reason ? e->reason : "");
         break;
     case BDL_EVENT_START:
-        if (!p->command->quiet) {
-            print_start(p, e);
-        }
-        break;
     case BDL_EVENT_VALIDATION:
     case BDL_EVENT_CHECKPOINT:
         break;

@@ -11,6 +11,8 @@
 static bdl_context *volatile watched;
 static volatile sig_atomic_t came; /* the signal that cancelled, or 0 */
 
+enum { LOG_WARNINGS = 1, LOG_INFORMATION = 2 };
+
 int report_error(bdl_status status)
 {
     fflush(stdout);
@@ -178,10 +180,13 @@ int parse_options(command *c, const char *first)
     return EXIT_FINE;
 }
 
-/* The number of threads must be known before there is a context to parse options with. */
-static int find_threads(command *c)
+/* What must be known before there is a context to parse options with; parse_options complains. */
+static void find_early(command *c)
 {
     for (int i = 0; i < c->argc; i++) {
+        if (strcmp(c->argv[i], "--quiet") == 0) {
+            c->quiet = true;
+        }
         if (strncmp(c->argv[i], "--threads", 9) != 0) {
             continue;
         }
@@ -193,14 +198,14 @@ static int find_threads(command *c)
             c->threads = (int32_t)n;
         }
     }
-    return EXIT_FINE;
 }
 
 int open_command(command *c, const char *first)
 {
-    find_threads(c);
-    const bdl_context_options options = {
-        .struct_size = sizeof options, .n_threads = c->threads, .log_level = 2};
+    find_early(c);
+    const bdl_context_options options = {.struct_size = sizeof options,
+                                         .n_threads = c->threads,
+                                         .log_level = c->quiet ? LOG_WARNINGS : LOG_INFORMATION};
     bdl_status status = bdl_context_create(&options, &c->context);
     if (status != BDL_OK) {
         return report_error(status);

@@ -17,7 +17,6 @@
 #define FORMAT_VERSION 1
 #define DOCUMENT_KEY "bdl"
 #define CHECKSUM_KEY "sha256"
-#define PREFIX_SIZE 16
 
 /* ---- what both directions share ------------------------------------------------------------- */
 
@@ -25,12 +24,11 @@ static bdl_status list_tensors(const bdl__checkpoint_io *io, bdl__arena *arena,
                                bdl__st_tensor **tensors, int64_t *n)
 {
     const int n_states = bdl__optim_n_states(io->optim);
-    char prefixes[BDL__MAX_OPTIM_STATES][PREFIX_SIZE];
+    static const char *const prefixes[BDL__MAX_OPTIM_STATES] = {"state0/", "state1/", "state2/"};
     bdl__vector vectors[2 + BDL__MAX_OPTIM_STATES] = {
         {.prefix = "weights/", .data = io->model->weights},
         {.prefix = "buffers/", .data = io->model->buffers, .is_buffers = true}};
     for (int i = 0; i < n_states; i++) {
-        snprintf(prefixes[i], PREFIX_SIZE, "state%d/", i);
         vectors[2 + i] = (bdl__vector){.prefix = prefixes[i], .data = io->states[i]};
     }
     return bdl__vectors_list(io->model, vectors, 2 + n_states, arena, tensors, n);

@@ -103,7 +103,7 @@ static void read_value(reader r, event *e)
             const uint32_t bits = (uint32_t)take(&r, 4);
             memcpy(&e->value, &bits, sizeof bits);
         } else {
-            CHECK(!"an unknown field of Value");
+            CHECK(false); /* an unknown field of Value */
             return;
         }
     }
@@ -129,7 +129,7 @@ static void read_event(reader r, event *e)
             read_value(take_bytes(&summary), e);
             CHECK(summary.at == summary.end);
         } else {
-            CHECK(!"an unknown field of Event");
+            CHECK(false); /* an unknown field of Event */
             return;
         }
     }
