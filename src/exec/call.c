@@ -202,7 +202,8 @@ void bdl__exec_call(bdl__exec *exec, const bdl__segment *segment, int i_team, in
     set_weights(exec, op, cx, team, i_part);
     set_sums(exec, op, cx, i_part);
     if (cx->sums && cx->n_valid == 0) {
-        memset(cx->sums, 0, (size_t)planned->sums[op->is_backward][op->pass].n * sizeof(double));
+        const int64_t n = planned->sums[op->is_backward][op->pass].n;
+        memset(cx->sums, 0, team_rank == 0 ? (size_t)n * sizeof(double) : 0);
         return;
     }
     state->sink = (struct bdl__grad_sink){.exec = exec, .team = team, .op = op};
