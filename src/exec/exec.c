@@ -109,7 +109,7 @@ static bdl_status prepare(bdl__exec *exec)
     exec->leaf_size =
         bdl__align_up((size_t)plan->max_leaf_count * plan->scalar_size, BDL__ALIGNMENT);
     exec->workspace_size = lay_out(exec, most_leaves(exec)).total;
-    return reserve(exec->workspace, exec->workspace_size);
+    return reserve(exec->workspace, BDL__MAX(exec->workspace_size, BDL__ALIGNMENT));
 }
 
 bdl_status bdl__exec_create(const bdl_allocator *allocator, const bdl__plan *plan, bdl__pool *pool,
