@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char too_large_for_a_test[] = "too large for a test";
+
 /* ---- the table -------------------------------------------------------------------------------
  * */
 
@@ -266,7 +268,8 @@ static bdl_status add_layer(const layer_case *c, surroundings around, const inpu
     BDL__TRY(bdl__graph_add_text(graph, c->layer, name, c->params, names.list, n_in, &node));
     node->frozen = around == FROZEN;
     if (count_outputs(c, specs, n_in, node->params, &n_out) != BDL_OK) {
-        return bdl__graph_finish(graph); /* fails likewise, with the error that users see */
+        BDL__TRY(bdl__graph_finish(graph)); /* fails likewise, with the error that users see */
+        BDL__FAIL(BDL_ERR_UNSUPPORTED, "%s", too_large_for_a_test);
     }
     BDL__TRY(add_outputs(graph, name, n_out));
     if (around == BESIDE || around == BESIDE_SILENT || around == SHARING) {
@@ -375,8 +378,6 @@ static bdl_status make_graph(const layer_case *c, surroundings around, const inp
     }
     return bdl__graph_finish(p->graph);
 }
-
-const char too_large_for_a_test[] = "too large for a test";
 
 static bdl_status check_size(const bdl__graph *graph)
 {
