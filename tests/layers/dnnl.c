@@ -201,7 +201,10 @@ static void check_result(const bdl__dnnl_conv *c, const numbers *x, double befor
     double worst = 0;
     for (int64_t i = 0; i < n; i++) {
         const double error = fabs((double)x->result[i] - before_factor * x->sum[i]);
-        worst = fmax(worst, error / (x->size[i] + 1e-3));
+        const double share = error / (x->size[i] + 1e-3);
+        if (!(share <= worst)) { /* not a number is the worst */
+            worst = share;
+        }
     }
     CHECK(worst <= 2 * unit);
 }
@@ -265,7 +268,7 @@ BDL_TEST(a_bad_convolution_is_refused)
     table->destroy(&op);
     char version[64] = "";
     table->version(version, sizeof version);
-    CHECK(atoi(version) >= 3);
+    CHECK(version[0] >= '3' && version[0] <= '9');
 }
 
 /* ---- layers ------------------------------------------------------------------------------------ */
