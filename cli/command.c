@@ -50,7 +50,8 @@ static void on_signal(int number)
 
 void watch_signals(bdl_context *context)
 {
-    struct sigaction action = {.sa_handler = on_signal};
+    /* restarting: a line that is being written to a slow log must not be lost */
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     watched = context;
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
