@@ -7,7 +7,7 @@ JOBS ?= $(shell nproc)
 # A compiler cache, where one is installed, stays inside the clone.
 export CCACHE_DIR ?= $(CURDIR)/build/.ccache
 
-.PHONY: all build demo test test-long bench install clean goldens peers symbols
+.PHONY: all build demo test test-long bench install clean goldens peers symbols reference
 
 all: build
 
@@ -50,6 +50,10 @@ peers: build
 symbols:
 	cmake --preset dev
 	cmake --build build/dev --target update_symbols
+
+# Remakes docs/reference, the manual page and the shell completion from the field tables.
+reference: build
+	tools/gen_reference.py build/release/bin/bdl
 
 clean:
 	rm -rf build

@@ -13,6 +13,8 @@ install(TARGETS bdl_shared EXPORT bdl_shared_export LIBRARY DESTINATION ${CMAKE_
 install(TARGETS bdl_static EXPORT bdl_static_export ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 if(TARGET bdl)
   install(TARGETS bdl RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  install(FILES docs/man/bdl.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+  install(FILES tools/completion/bdl.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME bdl)
 endif()
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR}/licenses RENAME bdl)
 if(EXISTS ${PROJECT_SOURCE_DIR}/third_party/dlpack/LICENSE)
