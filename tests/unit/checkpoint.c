@@ -109,8 +109,14 @@ static run *small(double first)
                  first);
 }
 
-static const bdl__position somewhere = {
-    .epoch = 3, .step = 7, .iteration = 1207, .epoch_loss = 1.0 / 3, .epoch_divisor = 112};
+static const bdl__position somewhere = {.epoch = 3,
+                                        .step = 7,
+                                        .iteration = 1207,
+                                        .epoch_loss = 1.0 / 3,
+                                        .epoch_divisor = 112,
+                                        .n_results = 2,
+                                        .results_key = 12345,
+                                        .results = {0.1, 1e-300}};
 
 static bdl_status write_at(run *r, const char *directory, int64_t iteration, int64_t step,
                            int64_t keep)
@@ -448,6 +454,23 @@ BDL_TEST(checkpoint_logs_a_changed_rate)
     end(b);
 }
 
+BDL_TEST(checkpoint_keeps_what_was_not_measured)
+{
+    run *const a = small(1);
+    bdl__position position = {.n_results = 3, .results = {0.5, NAN, 2}};
+    bdl__arena arena;
+    const char *path = NULL;
+    bdl__arena_init(&arena, bdl__default_allocator());
+    REQUIRE_OK(bdl__checkpoint_write(&a->io, &position, place("d"), 1, &arena, &path));
+    position = (bdl__position){.results = {3, 3, 3}};
+    REQUIRE_OK(read_into(a, place("d"), &position));
+    CHECK_EQ_I64(position.n_results, 3);
+    CHECK(isnan(position.results[1]));
+    CHECK_NEAR(position.results[2], 2, 0);
+    bdl__arena_free(&arena);
+    end(a);
+}
+
 BDL_TEST(checkpoint_needs_finite_sums)
 {
     run *const a = small(1);
@@ -497,4 +520,5 @@ BDL_TEST_MAIN(checkpoint_brings_every_bit_back, checkpoint_keeps_the_schedules_s
               checkpoint_none_and_all_damaged, checkpoint_of_another_net_or_method_is_refused,
               checkpoint_refuses_other_settings_in_mid_epoch,
               checkpoint_takes_other_settings_between_epochs, checkpoint_logs_a_changed_rate,
-              checkpoint_needs_finite_sums, checkpoint_survives_failing_allocations)
+              checkpoint_keeps_what_was_not_measured, checkpoint_needs_finite_sums,
+              checkpoint_survives_failing_allocations)
