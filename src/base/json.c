@@ -399,3 +399,21 @@ void bdl__json_write_null(bdl__json_writer *writer)
     separate(writer);
     bdl__text_append(writer->out, "null");
 }
+
+bdl_status bdl__json_check_members(const bdl__json *object, const char *const *known,
+                                   int64_t n_known, const char *where)
+{
+    for (const bdl__json *m = bdl__json_first(object); m; m = bdl__json_next(m)) {
+        bool is_known = false;
+        for (int64_t i = 0; i < n_known; i++) {
+            is_known |= strcmp(bdl__json_key(m), known[i]) == 0;
+        }
+        if (!is_known) {
+            const char *const nearest = bdl__nearest_name(bdl__json_key(m), known, n_known);
+            BDL__FAIL(BDL_ERR_FORMAT, "%s: unknown member '%.100s'%s%s%s", where, bdl__json_key(m),
+                      nearest ? "; did you mean '" : "", nearest ? nearest : "",
+                      nearest ? "'?" : "");
+        }
+    }
+    return BDL_OK;
+}

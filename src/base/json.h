@@ -47,6 +47,11 @@ bdl_status bdl__json_need_string(const bdl__json *object, const char *key, const
 bdl_status bdl__json_need(const bdl__json *object, const char *key, bdl__json_kind kind,
                           const char *where, const bdl__json **value);
 
+/* Fails on a member that is not among the known ones, so that a misspelt one is not ignored; the nearest
+ * is offered. */
+bdl_status bdl__json_check_members(const bdl__json *object, const char *const *known,
+                                   int64_t n_known, const char *where);
+
 /* Writer: commas and indentation by itself. indent 0 = one line. A value or a run of
  * elements stays on one line if `indent` is 0 while it is written. Invalid UTF-8 becomes U+FFFD. */
 typedef struct bdl__json_writer {

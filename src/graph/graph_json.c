@@ -105,25 +105,6 @@ void bdl__graph_to_json(const bdl__graph *graph, bdl__json_writer *writer)
 
 /* ---- reading ------------------------------------------------------------------------------------ */
 
-/* Fails on members that the format does not have, so that a misspelt one is not ignored. */
-static bdl_status check_keys(const bdl__json *object, const char *const *known, int64_t n_known,
-                             const char *where)
-{
-    for (const bdl__json *m = bdl__json_first(object); m; m = bdl__json_next(m)) {
-        bool is_known = false;
-        for (int64_t i = 0; i < n_known; i++) {
-            is_known |= strcmp(bdl__json_key(m), known[i]) == 0;
-        }
-        if (!is_known) {
-            const char *const nearest = bdl__nearest_name(bdl__json_key(m), known, n_known);
-            BDL__FAIL(BDL_ERR_FORMAT, "%s: unknown member '%s'%s%s%s", where, bdl__json_key(m),
-                      nearest ? "; did you mean '" : "", nearest ? nearest : "",
-                      nearest ? "'?" : "");
-        }
-    }
-    return BDL_OK;
-}
-
 static bdl_status read_shape(const bdl__json *array, const char *where, bdl__shape *shape)
 {
     *shape = (bdl__shape){0};
@@ -166,7 +147,7 @@ static bdl_status optional_scale(const bdl__json *object, const char *key, const
 static bdl_status read_input(bdl__graph *graph, const bdl__json *object, const char *where)
 {
     static const char *const known[] = {"name", "shape", "integer"};
-    BDL__TRY(check_keys(object, known, BDL__COUNT_OF(known), where));
+    BDL__TRY(bdl__json_check_members(object, known, BDL__COUNT_OF(known), where));
     const char *name;
     const bdl__json *dims;
     bdl__shape shape;
@@ -201,7 +182,7 @@ static bdl_status read_node(bdl__graph *graph, const bdl__json *object, const ch
     BDL__CHECK(bdl__json_kind_of(object) == BDL__JSON_OBJECT, BDL_ERR_FORMAT,
                "%s: expected an object, got a %s", where,
                bdl__json_kind_name(bdl__json_kind_of(object)));
-    BDL__TRY(check_keys(object, known, BDL__COUNT_OF(known), where));
+    BDL__TRY(bdl__json_check_members(object, known, BDL__COUNT_OF(known), where));
     const char *name, *type, *names[BDL__MAX_PORTS];
     int64_t n_names = 0;
     const bdl__json *inputs;
@@ -255,7 +236,7 @@ static bdl_status read_list(bdl__graph *graph, const bdl__json *object, const ch
 static bdl_status read_graph(bdl__graph *graph, const bdl__json *object, const char *where)
 {
     static const char *const known[] = {"name", "inputs", "nodes", "outputs"};
-    BDL__TRY(check_keys(object, known, BDL__COUNT_OF(known), where));
+    BDL__TRY(bdl__json_check_members(object, known, BDL__COUNT_OF(known), where));
     BDL__TRY(read_list(graph, object, "inputs", where, read_input));
     BDL__TRY(read_list(graph, object, "nodes", where, read_node));
     if (bdl__json_get(object, "outputs")) {

@@ -212,7 +212,7 @@ static bdl_status check_format(const bdl__json *root, const char *where)
     BDL__CHECK(version == FORMAT_VERSION, BDL_ERR_UNSUPPORTED,
                "%s: expected format version %d, found %lld: another version of bdl wrote it", where,
                FORMAT_VERSION, (long long)version);
-    return bdl__check_members(root, known, BDL__COUNT_OF(known), where);
+    return bdl__json_check_members(root, known, BDL__COUNT_OF(known), where);
 }
 
 static bdl_status need_count(const bdl__json *object, const char *key, const char *where,
@@ -258,7 +258,7 @@ static bdl_status read_position(const bdl__json *root, const char *where, bdl__p
                                         "epoch_divisor", "results_key", "results"};
     const bdl__json *object;
     BDL__TRY(bdl__json_need(root, "position", BDL__JSON_OBJECT, where, &object));
-    BDL__TRY(bdl__check_members(object, known, BDL__COUNT_OF(known), where));
+    BDL__TRY(bdl__json_check_members(object, known, BDL__COUNT_OF(known), where));
     BDL__TRY(need_count(object, "epoch", where, &position->epoch));
     BDL__TRY(need_count(object, "step", where, &position->step));
     BDL__TRY(need_count(object, "iteration", where, &position->iteration));

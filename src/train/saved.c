@@ -212,7 +212,7 @@ static bdl_status check_format(const bdl__json *root, const char *where)
                "%s: expected format version %d, found %lld: it was written by another version of "
                "bdl",
                where, FORMAT_VERSION, (long long)version);
-    return bdl__check_members(root, known, BDL__COUNT_OF(known), where);
+    return bdl__json_check_members(root, known, BDL__COUNT_OF(known), where);
 }
 
 static bdl_status read_dtype(const bdl__json *root, const char *where, bdl_dtype *dtype)
@@ -320,7 +320,7 @@ static bdl_status find_checksum(const bdl__json *root, const char *where, const 
     const bdl__json *object;
     const char *name;
     BDL__TRY(bdl__json_need(root, "weights", BDL__JSON_OBJECT, where, &object));
-    BDL__TRY(bdl__check_members(object, known, BDL__COUNT_OF(known), where));
+    BDL__TRY(bdl__json_check_members(object, known, BDL__COUNT_OF(known), where));
     BDL__TRY(bdl__json_need_string(object, "file", where, &name));
     BDL__CHECK(strcmp(name, WEIGHTS_NAME) == 0, BDL_ERR_FORMAT,
                "%s: expected the weights in '" WEIGHTS_NAME "', found '%.100s'", where, name);

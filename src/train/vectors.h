@@ -30,8 +30,4 @@ bdl_status bdl__vectors_check(const bdl__safetensors *file, const bdl__st_tensor
 void bdl__vectors_copy(const bdl__safetensors *file, const bdl__st_tensor *tensors,
                        int64_t n_tensors);
 
-/* Fails on a member of the object that is not among the known names, and offers the nearest. */
-bdl_status bdl__check_members(const bdl__json *object, const char *const *known, int64_t n_known,
-                              const char *where);
-
 #endif
