@@ -248,7 +248,7 @@ BDL_API bdl_status bdl_schema_json(bdl_context *context, char **json);
 BDL_API bdl_status bdl_doctor(bdl_context *context, bool as_json, char **text);
 
 /** Measures a case, such as "lenet_train": gives a line of JSON {"case", "unit", "median", "p10", "p90",
- *  "peak_rss_mib"}. @since 0.1 */
+ *  "peak_rss_mib"}; before it, for case "conv", a line for each kernel. @since 0.1 */
 BDL_API bdl_status bdl_bench(bdl_context *context, const char *name, double seconds, char **json);
 /** Names of the cases, a line each with what they measure. @since 0.1 */
 BDL_API bdl_status bdl_bench_list(bdl_context *context, char **text);

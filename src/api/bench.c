@@ -4,17 +4,10 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "api/api.h"
+#include "api/bench.h"
 
-#define MAX_WINDOWS 4096
 #define WARM_UP_SECONDS 0.5
 #define WINDOW_SECONDS 0.1 /* a rate is measured over at least so long */
-
-/* Rates of windows of time. */
-typedef struct rates {
-    double value[MAX_WINDOWS];
-    int64_t n;
-} rates;
 
 static int by_value(const void *a, const void *b)
 {
@@ -22,7 +15,12 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static double percentile(const rates *r, double share)
+void bdl__bench_sort(double *values, int64_t n)
+{
+    qsort(values, (size_t)n, sizeof *values, by_value);
+}
+
+static double percentile(const bdl__measured *r, double share)
 {
     return r->value[(int64_t)(share * (double)(r->n - 1) + 0.5)];
 }
@@ -37,7 +35,7 @@ static double peak_rss_mib(void)
 /* ---- training ----------------------------------------------------------------------------------- */
 
 typedef struct training {
-    rates *rates;
+    bdl__measured *measured;
     double seconds;
     double window_start;
     int64_t window_iteration, batch;
@@ -53,22 +51,22 @@ static void on_event(void *arg, const bdl__event *e)
         t->window_iteration = e->iteration;
         return;
     }
-    if (now - t->window_start >= WINDOW_SECONDS && t->rates->n < MAX_WINDOWS) {
-        t->rates->value[t->rates->n++] =
+    if (now - t->window_start >= WINDOW_SECONDS && t->measured->n < BDL__BENCH_MAX) {
+        t->measured->value[t->measured->n++] =
             (double)(t->batch * (e->iteration - t->window_iteration)) / (now - t->window_start);
         t->window_start = now;
         t->window_iteration = e->iteration;
     }
-    if (now >= t->seconds + WARM_UP_SECONDS && t->rates->n > 0) {
+    if (now >= t->seconds + WARM_UP_SECONDS && t->measured->n > 0) {
         t->stop = 1;
     }
 }
 
 static bdl_status bench_train(bdl_context *context, const char *model, const char *data,
                               const char *optim, const char *precision, int64_t batch,
-                              double seconds, rates *measured)
+                              double seconds, bdl__measured *measured)
 {
-    training t = {.rates = measured, .seconds = seconds, .batch = batch};
+    training t = {.measured = measured, .seconds = seconds, .batch = batch};
     bdl__session session = bdl__context_session(context);
     bdl__arena arena;
     bdl__train_params params;
@@ -92,32 +90,32 @@ done:
     return status;
 }
 
-static bdl_status lenet_train(bdl_context *context, double seconds, rates *measured)
+static bdl_status lenet_train(bdl_context *context, double seconds, bdl__measured *measured)
 {
     return bench_train(context, "lenet", "digits", "sgd(lr=0.001, momentum=0.9)", "fp32", 128,
                        seconds, measured);
 }
 
-static bdl_status lenet_train_512(bdl_context *context, double seconds, rates *measured)
+static bdl_status lenet_train_512(bdl_context *context, double seconds, bdl__measured *measured)
 {
     return bench_train(context, "lenet", "digits", "sgd(lr=0.001, momentum=0.9)", "fp32", 512,
                        seconds, measured);
 }
 
 static bdl_status bench_vgg(bdl_context *context, const char *precision, double seconds,
-                            rates *measured)
+                            bdl__measured *measured)
 {
     return bench_train(context, "vgg_cifar", "synthetic(count=512, shape=[3,32,32], classes=10)",
                        "sgd(lr=0.0001, momentum=0.9, weight_decay=0.0005)", precision, 128,
                        3 * seconds, measured);
 }
 
-static bdl_status vgg_cifar_train(bdl_context *context, double seconds, rates *measured)
+static bdl_status vgg_cifar_train(bdl_context *context, double seconds, bdl__measured *measured)
 {
     return bench_vgg(context, "fp32", seconds, measured);
 }
 
-static bdl_status vgg_cifar_train_bf16(bdl_context *context, double seconds, rates *measured)
+static bdl_status vgg_cifar_train_bf16(bdl_context *context, double seconds, bdl__measured *measured)
 {
     return bench_vgg(context, "bf16", seconds, measured);
 }
@@ -127,7 +125,7 @@ static bdl_status vgg_cifar_train_bf16(bdl_context *context, double seconds, rat
 #define FORWARD_BATCH 1024
 
 static bdl_status bench_forward(bdl_context *context, const char *name, double seconds,
-                                rates *measured)
+                                bdl__measured *measured)
 {
     bdl_model *model = NULL;
     int64_t n_src, n_dst;
@@ -144,7 +142,7 @@ static bdl_status bench_forward(bdl_context *context, const char *name, double s
         ((float *)src)[i] = (float)(i % 251) / 251;
     }
     const double start = bdl__now();
-    while (bdl__now() - start < seconds + WARM_UP_SECONDS && measured->n < MAX_WINDOWS) {
+    while (bdl__now() - start < seconds + WARM_UP_SECONDS && measured->n < BDL__BENCH_MAX) {
         const double before = bdl__now();
         int64_t n = 0;
         while (bdl__now() - before < WINDOW_SECONDS) {
@@ -166,7 +164,7 @@ done:
     return status;
 }
 
-static bdl_status lenet_forward(bdl_context *context, double seconds, rates *measured)
+static bdl_status lenet_forward(bdl_context *context, double seconds, bdl__measured *measured)
 {
     return bench_forward(context, "lenet", seconds, measured);
 }
@@ -175,16 +173,19 @@ static bdl_status lenet_forward(bdl_context *context, double seconds, rates *mea
 
 typedef struct bench_case {
     const char *name;
+    const char *unit;
     const char *summary;
-    bdl_status (*run)(bdl_context *context, double seconds, rates *measured);
+    bdl_status (*run)(bdl_context *context, double seconds, bdl__measured *measured);
 } bench_case;
 
 static const bench_case cases[] = {
-    {"lenet_train", "training of LeNet on digits, batch 128", lenet_train},
-    {"lenet_train_512", "training of LeNet on digits, batch 512", lenet_train_512},
-    {"vgg_cifar_train", "training of VGG for CIFAR-10, batch 128", vgg_cifar_train},
-    {"vgg_cifar_train_bf16", "the same with precision bf16", vgg_cifar_train_bf16},
-    {"lenet_forward", "LeNet forward, 1,024 images a call", lenet_forward},
+    {"lenet_train", "images/s", "training of LeNet on digits, batch 128", lenet_train},
+    {"lenet_train_512", "images/s", "training of LeNet on digits, batch 512", lenet_train_512},
+    {"vgg_cifar_train", "images/s", "training of VGG for CIFAR-10, batch 128", vgg_cifar_train},
+    {"vgg_cifar_train_bf16", "images/s", "the same with precision bf16", vgg_cifar_train_bf16},
+    {"lenet_forward", "images/s", "LeNet forward, 1,024 images a call", lenet_forward},
+    {"conv", "share of peak", "each kernel of convolution and linear on one core, a line each",
+     bdl__bench_conv},
 };
 
 bdl_status bdl_bench_list(bdl_context *context, char **text)
@@ -212,31 +213,17 @@ static bdl_status find_case(const char *name, const bench_case **found)
               nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
 }
 
-bdl_status bdl_bench(bdl_context *context, const char *name, double seconds, char **json)
+/* The line that ends a case. */
+static void write_result(const bench_case *found, bdl__measured *measured)
 {
-    const bench_case *found = NULL;
-    void *memory = NULL;
-    bdl__text out;
     bdl__json_writer w;
-    BDL__TRY(find_case(name, &found));
-    BDL__TRY(bdl__alloc(&context->allocator, sizeof(rates), &memory));
-    rates *const measured = memory;
-    bdl_status status = found->run(context, seconds, measured);
-    if (status == BDL_OK && measured->n == 0) {
-        status = bdl__fail(BDL_ERR_INTERNAL, "%s: nothing was measured", name);
-    }
-    if (status != BDL_OK) {
-        bdl__free(&context->allocator, memory, sizeof(rates));
-        return status;
-    }
-    qsort(measured->value, (size_t)measured->n, sizeof *measured->value, by_value);
-    bdl__text_init(&out, &context->allocator);
-    bdl__json_writer_init(&w, &out, 0);
+    bdl__bench_sort(measured->value, measured->n);
+    bdl__json_writer_init(&w, &measured->lines, 0);
     bdl__json_open(&w, '{');
     bdl__json_write_key(&w, "case");
-    bdl__json_write_string(&w, name);
+    bdl__json_write_string(&w, found->name);
     bdl__json_write_key(&w, "unit");
-    bdl__json_write_string(&w, "images/s");
+    bdl__json_write_string(&w, found->unit);
     bdl__json_write_key(&w, "median");
     bdl__json_write_f64(&w, percentile(measured, 0.5));
     bdl__json_write_key(&w, "p10");
@@ -246,7 +233,27 @@ bdl_status bdl_bench(bdl_context *context, const char *name, double seconds, cha
     bdl__json_write_key(&w, "peak_rss_mib");
     bdl__json_write_f64(&w, peak_rss_mib());
     bdl__json_close(&w, '}');
-    bdl__text_append(&out, "\n");
-    bdl__free(&context->allocator, memory, sizeof(rates));
-    return bdl__text_give(&out, json);
+    bdl__text_append(&measured->lines, "\n");
+}
+
+bdl_status bdl_bench(bdl_context *context, const char *name, double seconds, char **json)
+{
+    const bench_case *found = NULL;
+    void *memory = NULL;
+    BDL__TRY(find_case(name, &found));
+    BDL__TRY(bdl__alloc(&context->allocator, sizeof(bdl__measured), &memory));
+    bdl__measured *const measured = memory;
+    bdl__text_init(&measured->lines, &context->allocator);
+    bdl_status status = found->run(context, seconds, measured);
+    if (status == BDL_OK && measured->n == 0) {
+        status = bdl__fail(BDL_ERR_INTERNAL, "%s: nothing was measured", name);
+    }
+    if (status == BDL_OK) {
+        write_result(found, measured);
+        status = bdl__text_give(&measured->lines, json);
+    } else {
+        bdl__text_free(&measured->lines);
+    }
+    bdl__free(&context->allocator, memory, sizeof(bdl__measured));
+    return status;
 }

@@ -430,14 +430,16 @@ static const char *execute(const bdl__dnnl_op *op, const bdl__dnnl_call *call)
     }
     const int n = enter_single();
     const char *error = NULL;
-    if (op->handles[IN_SRC]) {
+    if (op->handles[IN_SRC] && !call->primitive_only) {
         error = change(op, IN_SRC, call->src, place[AT_SRC]);
     }
-    if (!error && op->handles[IN_DST]) {
+    if (!error && op->handles[IN_DST] && !call->primitive_only) {
         error = change(op, IN_DST, call->dst_in, place[AT_DST]);
     }
     error = error ? error : run_main(op, call, place);
-    error = error ? error : change(op, call->add ? OUT_ADD : OUT, place[AT_OUT], call->result);
+    if (!error && !call->primitive_only) {
+        error = change(op, call->add ? OUT_ADD : OUT, place[AT_OUT], call->result);
+    }
     leave_single(n);
     return error;
 }
