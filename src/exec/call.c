@@ -75,12 +75,10 @@ static void set_weights(bdl__exec *exec, const bdl__op *op, bdl__cx *cx, bdl__te
 {
     const bdl__plan *const plan = exec->plan;
     const bdl__planned_step *const planned = &plan->steps[op->i_step];
-    const int64_t n_shards = bdl__n_shards(exec->n_slices);
-    const int64_t slice = i_part / plan->n_parts_slice;
-    const int64_t i_shard = (slice * n_shards + n_shards - 1) / exec->n_slices;
+    const int64_t i_shard = bdl__exec_shard_of(exec, i_part / plan->n_parts_slice);
     int64_t begin, end;
-    bdl__shard_slices(i_shard, n_shards, exec->n_slices, &begin, &end);
-    const bool starts_shard = i_part == begin * plan->n_parts_slice;
+    bdl__plan_shard_parts(plan, i_shard, &begin, &end);
+    const bool starts_shard = i_part == begin;
     char *leaf = NULL;
     for (int w = 0; w < planned->step.n_weights; w++) {
         cx->weights[w] = bdl__model_param(exec->model, planned->first_param + w);
@@ -197,7 +195,7 @@ void bdl__exec_call(bdl__exec *exec, const bdl__segment *segment, int i_team, in
     cx->is_buffer_writer = !op->is_backward && op->is_last_pass && i_part == 0 && team_rank == 0;
     cx->rng_seed = exec->batch.seed;
     cx->rng_step = exec->batch.step;
-    cx->first_sample = i_part * plan->lanes;
+    cx->first_sample = plan->options.first_slice * BDL__SLICE + i_part * plan->lanes;
     set_tensors(exec, op, cx, i_team, i_part);
     set_weights(exec, op, cx, team, i_part);
     set_sums(exec, op, cx, i_part);

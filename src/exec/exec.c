@@ -54,9 +54,11 @@ static bdl_status alloc(bdl__exec *exec, int64_t n, size_t size, void *to)
 static int64_t make_teams(const bdl__exec *exec, const bdl__segment *segment, bdl__team *teams)
 {
     int64_t n_slots = 0;
-    const int64_t n_shards = bdl__n_shards(exec->plan->options.n_slices);
+    const int64_t first = exec->plan->first_shard, n_shards = exec->plan->end_shard - first;
     for (int t = 0; t < segment->n_teams; t++) {
         bdl__split_range(n_shards, t, segment->n_teams, &teams[t].first_shard, &teams[t].end_shard);
+        teams[t].first_shard += first;
+        teams[t].end_shard += first;
         n_slots += bdl__tree_slots(teams[t].first_shard, teams[t].end_shard, teams[t].slot) + 1;
     }
     return segment->leaf_count > 0 ? n_slots : 0;
@@ -100,6 +102,10 @@ static bdl_status prepare(bdl__exec *exec)
     }
     BDL__TRY(alloc(exec, n_workers, sizeof *exec->workers, &exec->workers));
     BDL__TRY(alloc(exec, n_workers, sizeof *exec->team_barriers, &exec->team_barriers));
+    for (int w = 0; w < n_workers; w++) {
+        BDL__TRY(alloc(exec, plan->end_shard - plan->first_shard, sizeof *exec->workers[w].held,
+                       &exec->workers[w].held));
+    }
     BDL__TRY(alloc(exec, plan->sums_count * plan->n_parts, sizeof(double), &exec->sums));
     BDL__TRY(alloc(exec, plan->sums_count, sizeof(double), &exec->totals));
     const int64_t n_heads = plan->options.n_heads;
@@ -142,6 +148,7 @@ void bdl__exec_free(bdl__exec *exec)
         const bdl_allocator *const allocator = exec->allocator;
         const size_t n = (size_t)exec->plan->options.n_workers * (size_t)exec->plan->n_ops;
         bdl__free(allocator, exec->op_seconds, n * sizeof(double));
+        bdl__exec_free_nodes(exec);
         bdl__arena_free(&exec->arena);
         bdl__free(allocator, exec, sizeof *exec);
     }
@@ -213,11 +220,10 @@ static void run_depth(bdl__exec *exec, const bdl__segment *segment, int i_team, 
 {
     const bdl__plan *const plan = exec->plan;
     bdl__team *const team = &exec->teams[segment - plan->segments][i_team];
-    const int64_t n_shards = bdl__n_shards(exec->n_slices);
     for (int64_t shard = team->first_shard; shard < team->end_shard; shard++) {
         int64_t begin, end;
-        bdl__shard_slices(shard, n_shards, exec->n_slices, &begin, &end);
-        for (int64_t part = begin * plan->n_parts_slice; part < end * plan->n_parts_slice; part++) {
+        bdl__plan_shard_parts(plan, shard, &begin, &end);
+        for (int64_t part = begin; part < end; part++) {
             for (int64_t o = segment->first_op; o < segment->end_op; o++) {
                 if (plan->ops[o].is_dropped) {
                     continue;
@@ -264,11 +270,10 @@ static void run_op_in_order(bdl__exec *exec, const bdl__segment *segment, int i_
 {
     const bdl__plan *const plan = exec->plan;
     bdl__team *const team = &exec->teams[segment - plan->segments][i_team];
-    const int64_t n_shards = bdl__n_shards(exec->n_slices);
     for (int64_t shard = team->first_shard; shard < team->end_shard; shard++) {
         int64_t begin, end;
-        bdl__shard_slices(shard, n_shards, exec->n_slices, &begin, &end);
-        for (int64_t part = begin * plan->n_parts_slice; part < end * plan->n_parts_slice; part++) {
+        bdl__plan_shard_parts(plan, shard, &begin, &end);
+        for (int64_t part = begin; part < end; part++) {
             call_timed(exec, segment, i_team, worker, o, part, 1, 0, 1);
         }
         push_op(exec, team, &plan->ops[o], shard);
@@ -281,12 +286,12 @@ static void run_breadth(bdl__exec *exec, const bdl__segment *segment, int i_team
 {
     const bdl__plan *const plan = exec->plan;
     const bdl__team *const team = &exec->teams[segment - plan->segments][i_team];
-    const int64_t n_shards = bdl__n_shards(exec->n_slices);
     int64_t first, end, unused;
-    bdl__shard_slices(team->first_shard, n_shards, exec->n_slices, &first, &unused);
-    bdl__shard_slices(team->end_shard - 1, n_shards, exec->n_slices, &unused, &end);
-    first *= plan->n_parts_slice;
-    end *= plan->n_parts_slice;
+    if (team->first_shard == team->end_shard) {
+        return; /* other ranks have all slices */
+    }
+    bdl__plan_shard_parts(plan, team->first_shard, &first, &unused);
+    bdl__plan_shard_parts(plan, team->end_shard - 1, &unused, &end);
     for (int64_t o = segment->first_op; o < segment->end_op; o++) {
         const bdl__op *const op = &plan->ops[o];
         const bdl__planned_step *const planned = &plan->steps[op->i_step];
@@ -311,30 +316,18 @@ static void run_breadth(bdl__exec *exec, const bdl__segment *segment, int i_team
     }
 }
 
-static void merge_sums(bdl__exec *exec, const bdl__segment *segment, int worker, int n_workers)
+/* With other ranks: what this rank has summed goes out, and comes back as totals over all. */
+static void meet_ranks(bdl__exec *exec, const bdl__segment *segment, int worker, int n_workers)
 {
-    const bdl__plan *const plan = exec->plan;
-    for (int64_t o = segment->first_op; o < segment->end_op; o++) {
-        const bdl__op *const op = &plan->ops[o];
-        const bdl__planned_step *const planned = &plan->steps[op->i_step];
-        bdl__tree_sum sum = {.n_slices = exec->n_slices, .n_parts_slice = plan->n_parts_slice};
-        if (planned->i_head >= 0 && !op->is_backward && worker == 0) {
-            sum.rows = exec->head_rows + (int64_t)planned->i_head * plan->n_parts * 2;
-            sum.stride = 2;
-            sum.merge = bdl__merge_add;
-            bdl__tree_sum_range(&sum, 0, 2, exec->heads + 2 * (int64_t)planned->i_head);
-        }
-        const bdl__sums *const mine = &planned->sums[op->is_backward][op->pass];
-        if (mine->n > 0) {
-            int64_t begin, end;
-            bdl__split_range(mine->n / 3 + (mine->n % 3 != 0), worker, n_workers, &begin, &end);
-            sum.rows = exec->sums + plan->n_parts * mine->offset;
-            sum.stride = mine->n;
-            sum.merge = mine->merge;
-            bdl__tree_sum_range(&sum, 3 * begin, BDL__MIN(3 * end, mine->n),
-                                exec->totals + mine->offset);
-        }
+    if (worker == 0) {
+        bdl__exec_tell_ready(exec, segment);
+        exec->status = bdl__exec_exchange(exec, segment);
     }
+    bdl__barrier_wait(&exec->barrier, n_workers);
+    if (exec->status == BDL_OK) {
+        bdl__exec_finish_sums(exec, segment, worker, n_workers);
+    }
+    bdl__barrier_wait(&exec->barrier, n_workers);
 }
 
 static void run_segment(bdl__exec *exec, const bdl__segment *segment, int worker)
@@ -352,10 +345,13 @@ static void run_segment(bdl__exec *exec, const bdl__segment *segment, int worker
     }
     bdl__barrier_wait(&exec->barrier, n_workers);
     if (segment->has_sums || segment->leaf_count > 0) {
-        merge_sums(exec, segment, worker, n_workers);
+        bdl__exec_sum(exec, segment, worker, n_workers);
         bdl__exec_reduce(exec, segment, exec->teams[segment - exec->plan->segments], worker,
                          n_workers);
         bdl__barrier_wait(&exec->barrier, n_workers);
+        if (exec->reduce) {
+            meet_ranks(exec, segment, worker, n_workers);
+        }
     }
 }
 
@@ -367,6 +363,9 @@ static void run_worker(void *arg, int worker)
     pack_all(exec, worker, n_workers);
     for (int64_t s = 0; s < plan->n_segments; s++) {
         run_segment(exec, &plan->segments[s], worker);
+        if (exec->status != BDL_OK) {
+            return;
+        }
     }
     if (exec->hook) {
         const bdl__exec_worker w = {.worker = worker,
@@ -421,15 +420,18 @@ bdl_status bdl__exec_run(bdl__exec *exec, const bdl__exec_batch *batch, bdl__exe
                "the plan is for %lld slices, the batch has %lld",
                (long long)exec->plan->options.n_slices, (long long)batch->n_slices);
     keep_batch(exec, batch);
-    exec->n_slices = batch->n_slices;
-    exec->n_parts = batch->n_slices * exec->plan->n_parts_slice;
     exec->hook = hook;
     exec->hook_arg = hook_arg;
+    exec->reduce = batch->reduce;
+    exec->status = BDL_OK;
     place_memory(exec);
+    if (exec->reduce) {
+        BDL__TRY(bdl__exec_place_nodes(exec));
+    }
     const uint64_t version = exec->model->weights_version;
     BDL__TRY(bdl__pool_run(exec->pool, run_worker, exec));
     exec->packed_version = version;
-    return BDL_OK;
+    return exec->status;
 }
 
 /* ---- results ------------------------------------------------------------------------------------ */

@@ -8,6 +8,7 @@
 #define BDL_EXEC_EXEC_H
 
 #include "base/thread.h"
+#include "exec/reduce.h"
 #include "plan/plan.h"
 
 /* Memory that several execs use in turn (training, the short last batch, validation). */
@@ -23,6 +24,7 @@ typedef struct bdl__exec_batch {
     const bdl__span *inputs; /* [graph inputs]: part 0 and the stride */
     bdl__span target;
     const bdl__span *output_diffs; /* [graph outputs], with the plan's external_diffs */
+    const bdl__reduce *reduce; /* NULL = no other ranks */
     uint64_t seed;         /* of dropout and the like */
     uint64_t step;         /* number of the iteration, for the same */
 } bdl__exec_batch;
@@ -46,8 +48,8 @@ bdl_status bdl__exec_create(const bdl_allocator *allocator, const bdl__plan *pla
                             bdl__exec **exec);
 void bdl__exec_free(bdl__exec *exec); /* NULL ok */
 
-/* Runs the plan on a batch; `hook` may be NULL. The batch has at most the plan's slices, exactly so many
- * in training. */
+/* Runs the plan on a batch of the plan's slices; `hook` may be NULL. Fails where an exchange with other ranks
+ * does; then the hook is not called. */
 bdl_status bdl__exec_run(bdl__exec *exec, const bdl__exec_batch *batch, bdl__exec_hook hook,
                          void *hook_arg);
 

@@ -76,10 +76,12 @@ void bdl__grad_commit(bdl__cx *cx, int i_weight, int64_t offset, int64_t count, 
     if (leaf < 0) {
         return; /* frozen */
     }
-    const int64_t n_shards = bdl__n_shards(exec->n_slices);
-    const int64_t i_shard = (i_slice * n_shards + n_shards - 1) / exec->n_slices;
+    const int64_t n_parts_slice = exec->plan->n_parts_slice;
+    const int64_t i_shard = bdl__exec_shard_of(exec, i_slice);
     int64_t begin, end;
-    bdl__shard_slices(i_shard, n_shards, exec->n_slices, &begin, &end);
+    bdl__plan_shard_parts(exec->plan, i_shard, &begin, &end);
+    begin /= n_parts_slice;
+    end /= n_parts_slice;
     assert(begin <= i_slice && i_slice < end);
     const size_t scalar_size = exec->plan->scalar_size;
     char *const kept =
@@ -99,69 +101,118 @@ void bdl__grad_commit(bdl__cx *cx, int i_weight, int64_t offset, int64_t count, 
     }
 }
 
-/* ---- between teams ------------------------------------------------------------------------------ */
+/* ---- sums of nodes ------------------------------------------------------------------------------ */
 
 typedef struct reduction {
-    const bdl__exec *exec;
-    const bdl__team *teams;
-    int n_teams;
-    int64_t n_shards;
-    size_t at; /* bytes into a leaf */
+    const bdl__node_grads *nodes;
+    int64_t n_nodes;
+    int64_t n_leaves;
+    size_t at; /* bytes into each node's scalars */
     int64_t count;
-    char stack[BDL__TREE_LEVELS + 1][BDL__REDUCE_CHUNK * 8];
+    bool is_f64;
+    char stack[BDL__TREE_LEVELS + 1][BDL__NODES_CHUNK * 8];
 } reduction;
 
-/* The team that holds node (level, i) as a whole, or NULL. */
-static const bdl__team *holder(const reduction *r, int level, int64_t i)
+static const bdl__node_grads *find_node(const reduction *r, int level, int64_t i)
 {
-    const int64_t low = i << level, high = (i + 1) << level;
-    for (int t = 0; t < r->n_teams; t++) {
-        if (r->teams[t].first_shard <= low && high <= r->teams[t].end_shard) {
-            return &r->teams[t];
+    for (int64_t k = 0; k < r->n_nodes; k++) {
+        if (r->nodes[k].node.level == level && r->nodes[k].node.i == i) {
+            return &r->nodes[k];
         }
     }
     return NULL;
 }
 
-/* The sum of a node: where a team holds it, or left + right in the level's own buffer. */
+/* The sum of a node: where it is given, or left + right in the level's own buffer. */
 static const char *node_sum(reduction *r, int level, int64_t i)
 {
-    const bdl__team *const team = holder(r, level, i);
-    if (team) {
-        return slot_at(r->exec, team, bdl__tree_place(level, i)) + r->at;
+    const bdl__node_grads *const given = find_node(r, level, i);
+    if (given) {
+        return (const char *)given->data + r->at;
     }
     assert(level > 0);
-    const char *const left = node_sum(r, level - 1, 2 * i);
-    if ((2 * i + 1) << (level - 1) >= r->n_shards) {
+    const char *left = node_sum(r, level - 1, 2 * i);
+    if ((2 * i + 1) << (level - 1) >= r->n_leaves) {
         return left;
     }
     char *const sum = r->stack[level];
-    if (left != sum) {
-        memcpy(sum, left, (size_t)r->count * r->exec->plan->scalar_size);
+    if (left == r->stack[level - 1]) { /* which the right side needs */
+        memcpy(sum, left, (size_t)r->count * (r->is_f64 ? 8 : 4));
+        left = sum;
     }
     const char *const right = node_sum(r, level - 1, 2 * i + 1);
-    add(sum, sum, right, r->count, r->exec->plan->scalar_size == 8);
+    add(sum, left, right, r->count, r->is_f64);
     return sum;
 }
 
-static void reduce_chunk(reduction *r, const bdl__leaf_range *range, int64_t at, int64_t count)
+void bdl__nodes_sum(const bdl__node_grads *nodes, int64_t n_nodes, int64_t n_leaves,
+                    bdl__tree_node node, int64_t offset, int64_t count, bool is_f64, void *dst)
 {
-    const bdl__exec *const exec = r->exec;
-    const size_t size = exec->plan->scalar_size;
-    int top = 0;
-    while ((int64_t)1 << top < r->n_shards) {
-        top++;
+    const size_t size = is_f64 ? sizeof(double) : sizeof(float);
+    reduction r;
+    r.nodes = nodes;
+    r.n_nodes = n_nodes;
+    r.n_leaves = n_leaves;
+    r.at = (size_t)offset * size;
+    r.count = count;
+    r.is_f64 = is_f64;
+    memcpy(dst, node_sum(&r, node.level, node.i), (size_t)count * size);
+}
+
+/* ---- between teams ------------------------------------------------------------------------------ */
+
+/* What the teams hold after a segment. */
+typedef struct held {
+    bdl__node_grads *nodes; /* in the exec's memory */
+    int64_t n;
+} held;
+
+static held held_nodes(bdl__exec *exec, const bdl__segment *segment, const bdl__team *teams,
+                       int worker)
+{
+    held all = {.nodes = exec->workers[worker].held};
+    for (int t = 0; t < segment->n_teams; t++) {
+        bdl__tree_node nodes[BDL__TREE_PLACES];
+        const int n = bdl__tree_nodes(teams[t].first_shard, teams[t].end_shard, nodes);
+        for (int k = 0; k < n; k++) {
+            all.nodes[all.n++] = (bdl__node_grads){
+                .node = nodes[k],
+                .data = slot_at(exec, &teams[t], bdl__tree_place(nodes[k].level, nodes[k].i))};
+        }
     }
-    r->at = (size_t)(range->offset + at) * size;
-    r->count = count;
-    const char *const sum = node_sum(r, top, 0);
+    return all;
+}
+
+/* The sum of a node over a chunk of a range, to where it belongs. */
+static void reduce_chunk(const bdl__exec *exec, const held *teams, bdl__tree_node node,
+                         const bdl__leaf_range *range, int64_t at, int64_t count, char *vector)
+{
+    const size_t size = exec->plan->scalar_size;
     char *const grads =
-        (char *)exec->grads +
-        (size_t)(exec->plan->graph->params[range->i_param].offset + at) * size;
-    if (range->adds) {
-        add(grads, grads, sum, count, size == 8);
-    } else {
-        memcpy(grads, sum, (size_t)count * size);
+        vector + (size_t)(exec->plan->graph->params[range->i_param].offset + at) * size;
+    if (!range->adds) {
+        bdl__nodes_sum(teams->nodes, teams->n, exec->plan->n_shards, node, range->offset + at, count,
+                       size == 8, grads);
+        return;
+    }
+    char sum[BDL__NODES_CHUNK * sizeof(double)];
+    bdl__nodes_sum(teams->nodes, teams->n, exec->plan->n_shards, node, range->offset + at, count,
+                   size == 8, sum);
+    add(grads, grads, sum, count, size == 8);
+}
+
+static void reduce_range(const bdl__exec *exec, const held *teams, const bdl__leaf_range *range,
+                         int64_t at, int64_t count)
+{
+    const bdl__plan *const plan = exec->plan;
+    if (!exec->reduce) {
+        reduce_chunk(exec, teams, bdl__tree_root(plan->n_shards), range, at, count, exec->grads);
+        return;
+    }
+    const size_t vector_size = (size_t)plan->graph->weights_count * plan->scalar_size;
+    for (int64_t k = 0; k < exec->n_my_nodes; k++) {
+        reduce_chunk(exec, teams, exec->nodes[exec->my_node + k], range, at, count,
+                     (char *)exec->reduce->partials + (size_t)k * vector_size);
     }
 }
 
@@ -169,10 +220,7 @@ static void reduce_chunk(reduction *r, const bdl__leaf_range *range, int64_t at,
 void bdl__exec_reduce(bdl__exec *exec, const bdl__segment *segment, bdl__team *teams, int worker,
                       int n_workers)
 {
-    reduction r = {.exec = exec,
-                   .teams = teams,
-                   .n_teams = segment->n_teams,
-                   .n_shards = bdl__n_shards(exec->n_slices)};
+    const held nodes = held_nodes(exec, segment, teams, worker);
     int64_t begin, end;
     bdl__split_range(segment->leaf_count / BDL__PARAM_ALIGNMENT, worker, n_workers, &begin, &end);
     begin *= BDL__PARAM_ALIGNMENT;
@@ -182,8 +230,19 @@ void bdl__exec_reduce(bdl__exec *exec, const bdl__segment *segment, bdl__team *t
         const int64_t count = exec->plan->graph->params[range->i_param].count;
         const int64_t from = BDL__MAX(begin, range->offset) - range->offset;
         const int64_t to = BDL__MIN(end, range->offset + count) - range->offset;
-        for (int64_t at = from; at < to; at += BDL__REDUCE_CHUNK) {
-            reduce_chunk(&r, range, at, BDL__MIN(BDL__REDUCE_CHUNK, to - at));
+        for (int64_t at = from; at < to; at += BDL__NODES_CHUNK) {
+            reduce_range(exec, &nodes, range, at, BDL__MIN(BDL__NODES_CHUNK, to - at));
         }
+    }
+}
+
+void bdl__exec_tell_ready(const bdl__exec *exec, const bdl__segment *segment)
+{
+    const bdl__reduce *const reduce = exec->reduce;
+    for (int64_t i = segment->first_leaf_range; i < segment->end_leaf_range; i++) {
+        const bdl__param *const param =
+            &exec->plan->graph->params[exec->plan->leaf_ranges[i].i_param];
+        reduce->ready(reduce->arg, param->offset,
+                      param->offset + bdl__round_up(param->count, BDL__PARAM_ALIGNMENT));
     }
 }

@@ -4,6 +4,7 @@
 #define BDL_EXEC_INTERNAL_H
 
 #include "exec/exec.h"
+#include "exec/reduce.h"
 
 struct bdl__workspace {
     const bdl_allocator *allocator;
@@ -30,6 +31,7 @@ typedef struct bdl__worker_state {
     bdl__cx cx;
     struct bdl__grad_sink sink;
     void *scratch;
+    bdl__node_grads *held; /* room for what the teams hold */
     char padding[64];
 } bdl__worker_state;
 
@@ -60,11 +62,20 @@ struct bdl__exec {
     char *part_memory, *team_memory;
     bdl__exec_batch batch; /* its spans are copies: */
     bdl__span inputs[BDL__MAX_PORTS], output_diffs[BDL__MAX_PORTS];
+    const bdl__reduce *reduce; /* NULL = alone */
     bdl__exec_hook hook;
     void *hook_arg;
-    int64_t n_slices, n_parts;
+    bdl_status status; /* of the exchanges with other ranks; written by worker 0 between meetings */
     bool stop_at_nonfinite;
     _Atomic int64_t i_nonfinite; /* step, -1 = none */
+
+    /* with other ranks: the tree's nodes of all ranks, in order; those of this rank begin at my_node */
+    bdl__tree_node *nodes;
+    double *node_sums;     /* [nodes][doubles of a segment] */
+    int64_t *node_counts;  /* [n_ranks] */
+    int64_t *value_counts; /* [n_ranks] doubles of an exchange */
+    int64_t n_nodes, my_node, n_my_nodes;
+    int64_t nodes_capacity, ranks_capacity;
 };
 
 /* Calls one op on parts [i_part, i_part + n_parts) of a team (call.c). */
@@ -74,12 +85,35 @@ void bdl__exec_call(bdl__exec *exec, const bdl__segment *segment, int i_team, in
  * `values` (clobbered) holds them (grads.c). */
 void bdl__exec_push(bdl__exec *exec, bdl__team *team, int64_t i_shard, int64_t offset, int64_t count,
                     void *values);
+/* The shard of a slice, numbered within this rank. */
+static inline int64_t bdl__exec_shard_of(const bdl__exec *exec, int64_t i_slice)
+{
+    const bdl__plan *const plan = exec->plan;
+    return bdl__shard_of(plan->options.first_slice + i_slice, plan->n_shards,
+                         plan->options.whole_slices);
+}
+
 /* Where the leaf of a shard is written: the slot it will stay in, or the carry. */
 void *bdl__exec_leaf(bdl__exec *exec, bdl__team *team, int64_t i_shard);
-/* One worker's share of the segment's sums over all teams, into exec->grads. */
+/* One worker's share of the segment's sums over all teams: into exec->grads, or, with other ranks, the sums
+ * of this rank's nodes into the partials. */
 void bdl__exec_reduce(bdl__exec *exec, const bdl__segment *segment, bdl__team *teams, int worker,
                       int n_workers);
-/* Scalars summed at once while reducing. */
-#define BDL__REDUCE_CHUNK 1024
+
+/* Tells whose gradients are complete after a segment (worker 0). */
+void bdl__exec_tell_ready(const bdl__exec *exec, const bdl__segment *segment);
+
+/* ---- sums.c ---- */
+
+/* Doubles of a node's small vectors in a segment. */
+int64_t bdl__exec_sums_size(const bdl__exec *exec, const bdl__segment *segment);
+/* One worker's share of the segment's small vectors: the totals, or with other ranks this rank's nodes. */
+void bdl__exec_sum(bdl__exec *exec, const bdl__segment *segment, int worker, int n_workers);
+/* With other ranks: exchanges the nodes (worker 0); then each worker makes its share of the totals. */
+bdl_status bdl__exec_exchange(bdl__exec *exec, const bdl__segment *segment);
+void bdl__exec_finish_sums(bdl__exec *exec, const bdl__segment *segment, int worker, int n_workers);
+/* Finds the nodes of all ranks for this batch. */
+bdl_status bdl__exec_place_nodes(bdl__exec *exec);
+void bdl__exec_free_nodes(bdl__exec *exec);
 
 #endif

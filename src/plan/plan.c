@@ -27,11 +27,31 @@ static bdl_status make(bdl__plan *plan)
     return bdl__plan_place(plan);
 }
 
+/* Shards are not cut between ranks: a leaf of the tree is the work of one. */
+static bdl_status place_shards(bdl__plan *plan)
+{
+    bdl__plan_options *const o = &plan->options;
+    o->whole_slices = o->whole_slices ? o->whole_slices : o->n_slices;
+    const int64_t end = o->first_slice + o->n_slices;
+    int64_t begins, ends, unused;
+    plan->n_shards = bdl__n_shards(o->whole_slices);
+    plan->first_shard = bdl__shard_of(o->first_slice, plan->n_shards, o->whole_slices);
+    plan->end_shard = bdl__shard_of(end, plan->n_shards, o->whole_slices);
+    bdl__shard_slices(plan->first_shard, plan->n_shards, o->whole_slices, &begins, &unused);
+    bdl__shard_slices(plan->end_shard, plan->n_shards, o->whole_slices, &ends, &unused);
+    BDL__CHECK(o->n_slices == 0 || (begins == o->first_slice && ends == end), BDL_ERR_UNSUPPORTED,
+               "slices %lld to %lld of %lld are not whole shards of a step: use a batch of at most "
+               "%d samples, or one that divides the rows evenly",
+               (long long)o->first_slice, (long long)end, (long long)o->whole_slices,
+               BDL__MAX_SHARDS * BDL__SLICE);
+    return BDL_OK;
+}
+
 bdl_status bdl__plan_create(const bdl_allocator *allocator, const bdl__plan_options *options,
                             bdl__plan **plan)
 {
-    BDL__CHECK(options->n_slices > 0 && options->n_workers > 0, BDL_ERR_INVALID_ARGUMENT,
-               "a plan needs at least one slice and one worker");
+    BDL__CHECK((options->n_slices > 0 || options->whole_slices > 0) && options->n_workers > 0,
+               BDL_ERR_INVALID_ARGUMENT, "a plan needs at least one slice and one worker");
     void *memory = NULL;
     BDL__TRY(bdl__alloc(allocator, sizeof **plan, &memory));
     bdl__plan *const made = memory;
@@ -43,8 +63,10 @@ bdl_status bdl__plan_create(const bdl_allocator *allocator, const bdl__plan_opti
     made->real_size = made->scalar_size * (size_t)made->lanes;
     made->n_parts_slice = BDL__SLICE / made->lanes;
     made->n_parts = options->n_slices * made->n_parts_slice;
-    made->n_shards = bdl__n_shards(options->n_slices);
-    const bdl_status status = make(made);
+    bdl_status status = place_shards(made);
+    if (status == BDL_OK) {
+        status = make(made);
+    }
     if (status != BDL_OK) {
         bdl__plan_free(made);
         return status;

@@ -22,7 +22,10 @@ typedef struct bdl__plan_options {
     bdl__precision precision;
     bdl__target target;
     int n_workers;
-    int64_t n_slices;
+    int64_t n_slices; /* of this rank; 0 only where other ranks have some */
+    /* Where other ranks have the rest of the batch: the number of the first slice here and of all slices.
+     * 0 slices of the whole batch means that there are no others. */
+    int64_t first_slice, whole_slices;
     int64_t global_batch;
     /* Prediction of so few samples that most of 16 lanes would repeat one: the target is lane1, parts
      * without a valid sample are left out, and convolutions and products may go through oneDNN. */
@@ -118,7 +121,9 @@ typedef struct bdl__plan {
     bdl__graph *graph; /* owned reference */
     int lanes;
     size_t real_size, scalar_size;
-    int64_t n_parts, n_parts_slice, n_shards;
+    int64_t n_parts, n_parts_slice; /* of this rank */
+    int64_t n_shards;               /* of the whole batch ... */
+    int64_t first_shard, end_shard; /* ... and those of this rank */
     int64_t n_steps, n_ops, n_segments, n_areas, n_leaf_ranges;
     bdl__planned_step *steps;
     bdl__op *ops;
@@ -140,6 +145,15 @@ void bdl__plan_free(bdl__plan *plan);
 
 /* The listing of `bdl inspect --plan`: segments, steps, implementations, memory. */
 void bdl__plan_print(const bdl__plan *plan, bdl__text *out);
+
+/* This rank's parts of one of its shards. */
+static inline void bdl__plan_shard_parts(const bdl__plan *plan, int64_t i_shard, int64_t *begin,
+                                         int64_t *end)
+{
+    bdl__shard_slices(i_shard, plan->n_shards, plan->options.whole_slices, begin, end);
+    *begin = (*begin - plan->options.first_slice) * plan->n_parts_slice;
+    *end = (*end - plan->options.first_slice) * plan->n_parts_slice;
+}
 
 /* The area that really holds the tensor. */
 static inline const bdl__area *bdl__plan_area(const bdl__plan *plan, int32_t i)

@@ -15,7 +15,8 @@ static bool ends_segment(const bdl__plan *plan, const bdl__op *op)
 static void choose_teams(const bdl__plan *plan, bdl__segment *segment)
 {
     const int n_workers = plan->options.n_workers;
-    segment->n_teams = (int)BDL__MIN((int64_t)n_workers, plan->n_shards);
+    const int64_t n_shards = BDL__MAX(plan->end_shard - plan->first_shard, 1);
+    segment->n_teams = (int)BDL__MIN((int64_t)n_workers, n_shards);
     if (segment->is_breadth) {
         segment->n_teams = 1;
     }

@@ -18,6 +18,8 @@
 int64_t bdl__n_shards(int64_t n_slices);
 void bdl__shard_slices(int64_t i_shard, int64_t n_shards, int64_t n_slices, int64_t *begin,
                        int64_t *end);
+/* The shard that slice i is in; n_shards for i = n_slices. */
+int64_t bdl__shard_of(int64_t i_slice, int64_t n_shards, int64_t n_slices);
 
 /* Where a run keeps node (level, i): at most one node of each (level, parity) is waiting at a time. */
 static inline int bdl__tree_place(int level, int64_t i) { return 2 * level + (int)(i & 1); }
@@ -31,16 +33,32 @@ static inline bool bdl__tree_merges(int64_t first, int level, int64_t i)
 /* Numbers the places that a run [first, end) uses: slot[place] = 0, 1 ... or -1; returns how many. */
 int bdl__tree_slots(int64_t first, int64_t end, int8_t slot[BDL__TREE_PLACES]);
 
-/* The tree over `n_leaves` vectors of doubles, elements [begin, end): leaf l is the merge, in order, of
- * rows [l * n_leaf_rows ...) of `rows` (stride doubles apart). n_rows rows in all; leaves are the
- * batch's shards. `merge` takes whole multiples of `grain` elements. */
+typedef struct bdl__tree_node {
+    int level;
+    int64_t i;
+} bdl__tree_node;
+
+/* The root of a tree of n leaves. */
+bdl__tree_node bdl__tree_root(int64_t n_leaves);
+/* The maximal nodes of a run of leaves, from left to right; returns how many. */
+int bdl__tree_nodes(int64_t first, int64_t end, bdl__tree_node nodes[BDL__TREE_PLACES]);
+
+/* Small vectors of doubles: a leaf is the merge, in order, of the rows of its shard. */
 typedef struct bdl__tree_sum {
-    const double *rows;
+    const double *rows; /* of the slices from first_slice on, stride doubles apart */
     int64_t stride;
-    int64_t n_slices;
+    int64_t n_slices; /* of the whole batch */
+    int64_t first_slice;
     int64_t n_parts_slice; /* rows of a slice */
     bdl__merge_fn merge;
 } bdl__tree_sum;
-void bdl__tree_sum_range(const bdl__tree_sum *sum, int64_t begin, int64_t end, double *totals);
+/* The sum of a node, whose leaves all have rows, elements [begin, end) of `totals`. */
+void bdl__tree_sum_node(const bdl__tree_sum *sum, bdl__tree_node node, int64_t begin, int64_t end,
+                        double *totals);
+
+/* Merges the sums of the nodes that together make a whole tree, from left to right: values[k * stride]
+ * begins the sum of nodes[k]. Elements [begin, end); the result replaces that of node 0. */
+void bdl__tree_finish(const bdl__tree_node *nodes, int64_t n_nodes, double *values, int64_t stride,
+                      bdl__merge_fn merge, int64_t begin, int64_t end);
 
 #endif
