@@ -47,6 +47,32 @@ const layer_case *case_at(int64_t i, char *name, size_t size)
     return c;
 }
 
+/* ---- references ------------------------------------------------------------------------------
+ * */
+
+#define BDL_ENTRY(name) extern const layer_reference layer_reference_##name;
+#include "layer_references_gen.inc"
+#undef BDL_ENTRY
+
+#define BDL_ENTRY(name) {#name, &layer_reference_##name},
+static const struct {
+    const char *layer;
+    const layer_reference *reference;
+} references[] = {
+#include "layer_references_gen.inc"
+};
+#undef BDL_ENTRY
+
+layer_reference reference_of(const char *layer)
+{
+    for (int64_t i = 0; i < BDL__COUNT_OF(references); i++) {
+        if (strcmp(references[i].layer, layer) == 0) {
+            return *references[i].reference;
+        }
+    }
+    return NULL;
+}
+
 /* ---- inputs ----------------------------------------------------------------------------------
  * */
 

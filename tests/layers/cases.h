@@ -30,6 +30,8 @@
 #ifndef BDL_TESTS_LAYERS_CASES_H
 #define BDL_TESTS_LAYERS_CASES_H
 
+#include <math.h>
+
 #include "harness.h"
 #include "tensor/init.h"
 
@@ -47,6 +49,16 @@ typedef struct layer_cases {
 #define BDL_LAYER_CASES(family, table)                                                             \
     extern const layer_cases layer_cases_##family;                                                 \
     const layer_cases layer_cases_##family = {table, BDL__COUNT_OF(table)};
+
+/* A layer's formulas in plain C, for the generic check "reference": fills the outputs, the gradients of
+ * the inputs and those of the weights, which hold zeros. One of a layer, in the file of its cases. */
+typedef void (*layer_reference)(const problem *p, run_result *expected);
+#define BDL_LAYER_REFERENCE(name, function)                                                        \
+    extern const layer_reference layer_reference_##name;                                           \
+    const layer_reference layer_reference_##name = function;
+
+/* The reference of the layer of this name, or NULL. */
+layer_reference reference_of(const char *layer);
 
 /* Case i of all, or NULL at the end; `name` gets "conv2d/17", counted within the layer. */
 const layer_case *case_at(int64_t i, char *name, size_t size);

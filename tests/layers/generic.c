@@ -2,7 +2,7 @@
 /*
  * Every registered layer, through every generic check.
  *
- *     generic [--seed N] [--case NAME] [--check NAME] [--list]
+ *     generic [--seed N] [--case NAME] [--check NAME] [--list] [--layers]
  *
  * A failure prints the line that repeats it. BDL_TEST_SMALL keeps to the first case of each layer.
  */
@@ -25,6 +25,7 @@ static const named_check case_checks[] = {
     {"padding", check_padding},   {"deterministic", check_deterministic},
     {"adding", check_adding},     {"in_place", check_in_place},
     {"skipping", check_skipping}, {"json", check_json},
+    {"reference", check_reference},
 };
 
 static const named_check layer_checks[] = {
@@ -126,6 +127,18 @@ static void run_layers(void)
     }
 }
 
+/* Each layer, and what its gradient comes from. */
+static void list_layers(void)
+{
+    int64_t n;
+    const bdl__layer *const *layers = bdl__layers_all(&n);
+    for (int64_t i = 0; i < n; i++) {
+        const bool is_view = (layers[i]->flags & BDL__VIEW) != 0;
+        printf("%s %s\n", layers[i]->name,
+               !layers[i]->backward ? "nothing" : (is_view ? "view" : "backward"));
+    }
+}
+
 int main(int argc, char **argv)
 {
     const char *seed = getenv("BDL_TEST_SEED");
@@ -139,8 +152,11 @@ int main(int argc, char **argv)
             state.only_check = argv[++i];
         } else if (strcmp(argv[i], "--list") == 0) {
             state.only_list = true;
+        } else if (strcmp(argv[i], "--layers") == 0) {
+            list_layers();
+            return 0;
         } else {
-            printf("usage: %s [--seed N] [--case NAME] [--check NAME] [--list]\n", argv[0]);
+            printf("usage: %s [--seed N] [--case NAME] [--check NAME] [--list] [--layers]\n", argv[0]);
             return 2;
         }
     }

@@ -23,7 +23,7 @@ _bdl() {
         version) words="" ;;
         esac
     elif [ "$verb" = layers ]; then
-        words="abs adaptive_avg_pool2d adaptive_max_pool2d add add_constant avg_pool2d batch_norm bce bce_with_logits clamp concat conv2d cross_entropy div dropout elu erf exp expm1 flatten floor gelu gradient_reversal group_norm hard_shrink hard_sigmoid hard_swish hard_tanh identity instance_norm l1 layer_norm leaky_relu linear log log1p log_sigmoid log_softmax lrn mae max_pool2d maximum minimum mish mse mul mul_constant narrow negative nll pad permute power reciprocal relu relu6 reshape rms_norm select selu sigmoid silu smooth_l1 soft_shrink softmax softmin softplus softsign spatial_dropout split sqrt square squeeze sub tanh tanh_shrink threshold top1 top5 top_k transpose unsqueeze"
+        words="abs adaptive_avg_pool2d adaptive_max_pool2d add add_constant avg_pool2d batch_norm bce bce_with_logits clamp concat conv2d cross_entropy div dropout elu erf exp expm1 flatten floor gelu gradient_reversal group_norm hard_shrink hard_sigmoid hard_swish hard_tanh identity instance_norm l1 layer_norm leaky_relu linear log log1p log_sigmoid log_softmax lrn mae max_pool2d maximum minimum mish mse mul mul_constant narrow negative nll pad permute power prelu reciprocal relu relu6 reshape rms_norm select selu sigmoid silu smooth_l1 soft_shrink softmax softmin softplus softsign spatial_dropout split sqrt square squeeze sub tanh tanh_shrink threshold top1 top5 top_k transpose unsqueeze"
     elif [ "$COMP_CWORD" -eq 2 ]; then
         words="alexnet autoencoder inception_v1 lenet lenet_caffe linear mlp resnet vgg16 vgg19 vgg_cifar"
     fi
