@@ -124,6 +124,10 @@ BDL_API int32_t bdl_context_threads(const bdl_context *context);
 /** Frees a text that a function of this library gave. NULL is fine. @since 0.1 */
 BDL_API void bdl_text_free(char *text);
 
+/** A model: a graph of layers and, once finished, its weights. Finished models may be shared by threads for
+ *  reading. @since 0.1 */
+typedef struct bdl_model bdl_model;
+
 /* ---- options ----------------------------------------------------------------------------------- */
 
 /** The options of train, eval, predict or inspect: names and defaults come from their field tables.
@@ -150,6 +154,96 @@ BDL_API bool bdl_options_is_switch(const bdl_options *options, const char *name)
 
 /** One line an option: name, type, default, meaning. Free with bdl_text_free. @since 0.1 */
 BDL_API bdl_status bdl_options_help(const bdl_options *options, char **text);
+
+/* ---- data ---------------------------------------------------------------------------------------- */
+
+/** Rows of samples to train on, to evaluate or to predict. While rows are pushed, one thread at a time; then any
+ *  thread may read. @since 0.1 */
+typedef struct bdl_data bdl_data;
+
+/** What each row has beside its values. @since 0.1 */
+typedef enum bdl_label_kind {
+    BDL_LABEL_NONE = 0,  /**< nothing: rows to predict, or whose target is the input itself */
+    BDL_LABEL_CLASS = 1, /**< a class number from 0 */
+    BDL_LABEL_FLOATS = 2 /**< values of `target_shape` */
+} bdl_label_kind;
+
+/** What rows look like and where they are kept; zeros are good defaults but for dtype and shape. All texts and
+ *  arrays are copied. @since 0.1 */
+typedef struct bdl_data_options {
+    size_t struct_size;             /**< sizeof(bdl_data_options) */
+    const char *name;               /**< for error texts and checkpoints; NULL = "data" */
+    int32_t dtype;                  /**< of values: BDL_U8 or BDL_F32 */
+    int32_t rank;                   /**< axes of a row, the batch axis apart */
+    int64_t shape[BDL_MAX_RANK];    /**< of a row; of encoded images the number of channels: rank 1, [1] or [3] */
+    bool is_encoded;                /**< rows are JPEG or PNG files; dtype is BDL_U8 */
+    bool check_finite;              /**< refuse float rows with values that are not finite */
+    int32_t label_kind;             /**< bdl_label_kind */
+    int64_t n_classes;              /**< 0 = the largest label plus one */
+    const char *const *class_names; /**< [n_classes], or NULL */
+    int32_t target_rank;            /**< with BDL_LABEL_FLOATS */
+    int64_t target_shape[BDL_MAX_RANK];
+    const char *transform;       /**< preprocessing where the user of the data names none, such as
+                                      "normalize(mean=[0.5], std=[0.25], divide=255)"; NULL = none */
+    int64_t memory_limit;        /**< bytes of rows kept in memory; those beyond go to a file. 0 = half of the memory
+                                      that the process may use (the machine's, or its control group's limit) */
+    const char *spill_directory; /**< where that file is made, in a private directory, and unlinked at once: nothing
+                                      is left however the process ends. NULL = TMPDIR, else /tmp */
+} bdl_data_options;
+
+/** Sizes, and sums over the keys of rows, which tell whether two sets of rows are equal. @since 0.1 */
+typedef struct bdl_data_stats {
+    size_t struct_size;
+    int64_t n_rows;
+    int64_t n_classes;
+    int64_t memory_size;  /**< bytes of pushed rows, labels and keys in memory */
+    int64_t spilled_size; /**< bytes of pushed rows in the file */
+    uint8_t key_xor[16];  /**< of all pushed rows' keys; zeros for other data */
+    uint8_t key_sum[16];  /**< their sum modulo 2^128, as two 64-bit words (high, low), each little-endian */
+} bdl_data_stats;
+
+/** Starts a data set that rows are pushed into. @since 0.1 */
+BDL_API bdl_status bdl_data_create(bdl_context *context, const bdl_data_options *options,
+                                   bdl_data **data);
+
+/** Adds `n` rows; everything is copied. `values` hold n rows one after another in row-major order. `labels`
+ *  [nullable] are n class numbers, `targets` [nullable] n times the target's values; which of them is there says
+ *  the options' label_kind. `keys` [nullable] are 16 bytes a row that name it wherever it lies, well mixed (a part of a
+ *  SHA-256, say); without them a row's key is a hash of its content. The order of training follows from the keys
+ *  alone: neither the order of pushes nor their sizes have a say.
+ *
+ *  A label that is no class number (not whole, negative, not-a-number, too large) is BDL_ERR_INVALID_ARGUMENT, a value
+ *  that is not finite BDL_ERR_NUMERIC; the text has the row's number, counted over all pushes, and what was found. Then no
+ *  row of this call is added. After BDL_ERR_IO (the disk is full) or BDL_ERR_OUT_OF_MEMORY the data can only be freed.
+ *  @since 0.1 */
+BDL_API bdl_status bdl_data_push(bdl_data *data, int64_t n, const void *values, const double *labels,
+                                 const float *targets, const uint8_t *keys);
+
+/** Adds `n` JPEG or PNG files, `sizes[i]` bytes at `files[i]`; the rest is as in bdl_data_push. Files are decoded when
+ *  they are used: broken ones are left out and counted then. @since 0.1 */
+BDL_API bdl_status bdl_data_push_encoded(bdl_data *data, int64_t n, const void *const *files,
+                                         const int64_t *sizes, const double *labels,
+                                         const float *targets, const uint8_t *keys);
+
+/** Ends the pushes; the data can be used from now on. Data without rows are BDL_ERR_INVALID_ARGUMENT. @since 0.1 */
+BDL_API bdl_status bdl_data_finish(bdl_data *data);
+
+/** A finished data set over the caller's arrays, without a copy of `values` and `targets` [borrowed until free; so
+ *  are `keys`]. Labels are copied. The arguments are those of bdl_data_push. @since 0.1 */
+BDL_API bdl_status bdl_data_wrap(bdl_context *context, const bdl_data_options *options, int64_t n,
+                                 const void *values, const double *labels, const float *targets,
+                                 const uint8_t *keys, bdl_data **data);
+
+/** Opens data by name, "mnist:DIR", as the command does. `part` is "train", "test" or "all", for sets that have
+ *  parts and a text that names none. @since 0.1 */
+BDL_API bdl_status bdl_data_open(bdl_context *context, const char *text, const char *part,
+                                 bdl_data **data);
+
+/** `stats->struct_size` is set by the caller. @since 0.1 */
+BDL_API bdl_status bdl_data_get_stats(const bdl_data *data, bdl_data_stats *stats);
+
+/** Frees data; trainers that use them must be freed before. NULL is fine. @since 0.1 */
+BDL_API void bdl_data_free(bdl_data *data);
 
 /* ---- training ---------------------------------------------------------------------------------- */
 
@@ -194,6 +288,13 @@ typedef struct bdl_trainer bdl_trainer;
  *  of "train" and must outlive the trainer. @since 0.1 */
 BDL_API bdl_status bdl_trainer_create(bdl_context *context, const bdl_options *options,
                                       bdl_trainer **trainer);
+/** The same with objects instead of names. `model` [nullable, borrowed] is trained in place and gets the
+ *  preprocessing and the class names of the data; `data` and `val` [nullable, borrowed] are finished. What is NULL
+ *  comes from the options `model`, `data` and `val`, which must not be set for what is given. Model and data must
+ *  outlive the trainer. @since 0.1 */
+BDL_API bdl_status bdl_trainer_create_on(bdl_context *context, const bdl_options *options,
+                                         bdl_model *model, const bdl_data *data,
+                                         const bdl_data *val, bdl_trainer **trainer);
 /** Trains to the end and, with option `save`, saves the model. After a cancel a checkpoint is written (if
  *  checkpoints are on) and the status is BDL_ERR_CANCELLED. `fn` [nullable] is called on this thread.
  *  @since 0.1 */
@@ -211,6 +312,11 @@ BDL_API void bdl_trainer_free(bdl_trainer *trainer);
 /** Evaluates a model; gives one line of JSON: {"n":10000,"loss":...,"top1":0.9912,...}. `options` are those
  *  of "eval". Free `json` with bdl_text_free. @since 0.1 */
 BDL_API bdl_status bdl_evaluate(bdl_context *context, const bdl_options *options, char **json);
+
+/** The same with objects instead of names: `model` [nullable] and `data` [nullable] instead of the options.
+ *  @since 0.1 */
+BDL_API bdl_status bdl_evaluate_on(bdl_context *context, const bdl_options *options,
+                                   bdl_model *model, const bdl_data *data, char **json);
 
 /** A sample's prediction. Valid during the call that gives it. @since 0.1 */
 typedef struct bdl_prediction {
@@ -233,6 +339,14 @@ BDL_API bdl_status bdl_predict(bdl_context *context, const bdl_options *options,
                                const char *const *files, int64_t n_files, bdl_prediction_fn fn,
                                void *user);
 
+/** The model's outputs for all rows of `data`, after the model's own preprocessing (the option `transform` names
+ *  another), in the rows' order: n_rows times the element count of output 0, as float32. `options` [nullable] are
+ *  those of "predict"; `model` and `data` are given here. Images that cannot be decoded get not-a-numbers and are
+ *  counted in `n_broken` [nullable]. @since 0.1 */
+BDL_API bdl_status bdl_predict_on(bdl_context *context, const bdl_options *options,
+                                  bdl_model *model, const bdl_data *data, float *dst,
+                                  int64_t *n_broken);
+
 /** Describes a model: layers, shapes, weights; with option `plan` how it will be run. @since 0.1 */
 BDL_API bdl_status bdl_inspect(bdl_context *context, const bdl_options *options, char **text);
 
@@ -254,10 +368,6 @@ BDL_API bdl_status bdl_bench(bdl_context *context, const char *name, double seco
 BDL_API bdl_status bdl_bench_list(bdl_context *context, char **text);
 
 /* ---- models ------------------------------------------------------------------------------------- */
-
-/** A model: a graph of layers and, once finished, its weights. Finished models may be shared by threads for
- *  reading. @since 0.1 */
-typedef struct bdl_model bdl_model;
 
 /** Starts an empty model. `name` [nullable]. @since 0.1 */
 BDL_API bdl_status bdl_model_create(bdl_context *context, const char *name, bdl_model **model);
@@ -287,6 +397,27 @@ BDL_API int64_t bdl_model_n_params(const bdl_model *model);
 BDL_API bdl_status bdl_model_param(const bdl_model *model, int64_t i, const char **name,
                                    bdl_dtype *dtype, int64_t shape[BDL_MAX_RANK], int32_t *rank,
                                    void **data);
+/** Sets the values of weight tensor `i` from row-major `data`, whose type and shape must be the tensor's.
+ *  @since 0.1 */
+BDL_API bdl_status bdl_model_set_param(bdl_model *model, int64_t i, bdl_dtype dtype,
+                                       const int64_t *shape, int32_t rank, const void *data);
+/** Number of running buffers, such as batch normalization's means; 0 before bdl_model_finish. @since 0.1 */
+BDL_API int64_t bdl_model_n_buffers(const bdl_model *model);
+/** Running buffer `i`, as bdl_model_param. @since 0.1 */
+BDL_API bdl_status bdl_model_buffer(const bdl_model *model, int64_t i, const char **name,
+                                    bdl_dtype *dtype, int64_t shape[BDL_MAX_RANK], int32_t *rank,
+                                    void **data);
+/** Sets a running buffer's values, as bdl_model_set_param. @since 0.1 */
+BDL_API bdl_status bdl_model_set_buffer(bdl_model *model, int64_t i, bdl_dtype dtype,
+                                        const int64_t *shape, int32_t rank, const void *data);
+/** Must be called after values were written through a borrowed pointer of bdl_model_param: prepared copies of
+ *  the weights are made anew. @since 0.1 */
+BDL_API bdl_status bdl_model_touch(bdl_model *model);
+/** Whether training changes the weights of the layer `name` (of all layers if NULL). Not while a trainer or
+ *  learner of the model exists. @since 0.1 */
+BDL_API bdl_status bdl_model_set_trainable(bdl_model *model, const char *name, bool is_trainable);
+/** A finished model of its own with the same layers, values, preprocessing and class names. @since 0.1 */
+BDL_API bdl_status bdl_model_clone(const bdl_model *model, bdl_model **clone);
 /** Runs the model forward on `n` samples of row-major float32 values; `dst` takes n times the output's
  *  element count. Input 0 and output 0 only. @since 0.1 */
 BDL_API bdl_status bdl_model_forward(bdl_model *model, const float *src, int64_t n, float *dst);

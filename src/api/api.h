@@ -15,6 +15,8 @@ struct bdl_context {
     _Atomic int cancel;
 };
 
+/* Fails with BDL_ERR_FORKED in a child that was forked after the context was made. */
+bdl_status bdl__context_use(const bdl_context *context);
 bdl__session bdl__context_session(bdl_context *context);
 
 /* A verb's options: texts by name, turned into a params struct when they are used. */
@@ -35,6 +37,19 @@ struct bdl_options {
 bdl_status bdl__options_read(const bdl_options *options, const char *verb, bdl__arena *arena,
                              void *params);
 
+/* The same where the caller has objects for the options named in `given`, which must not be set. */
+bdl_status bdl__options_read_given(const bdl_options *options, const char *verb,
+                                   const char *const *given, int64_t n_given, bdl__arena *arena,
+                                   void *params);
+
+struct bdl_data {
+    bdl_context *context;
+    bdl__dataset *dataset; /* owned */
+};
+
+/* Fails unless the data are finished. */
+bdl_status bdl__data_need_finished(const bdl_data *data);
+
 struct bdl_model {
     bdl_context *context;
     bdl__graph *graph; /* until finished; then the model has it */
@@ -42,6 +57,9 @@ struct bdl_model {
     bdl__workspace *workspace;
     bdl__runner *runner; /* for bdl_model_forward */
 };
+
+/* Fails unless the model is finished. */
+bdl_status bdl__model_need_finished(const bdl_model *model);
 
 /* Gives a copy of the text that bdl_text_free frees, and frees `text`. */
 bdl_status bdl__text_give(bdl__text *text, char **given);

@@ -81,7 +81,7 @@ static bdl_status bench_train(bdl_context *context, const char *model, const cha
     params.precision = precision;
     params.batch = batch;
     params.epochs = INT32_MAX;
-    BDL__TRY_DONE(status, bdl__trainer_create(&session, &params, &trainer));
+    BDL__TRY_DONE(status, bdl__trainer_create(&session, &params, NULL, &trainer));
     status = bdl__trainer_run(trainer, on_event, &t);
     status = status == BDL_ERR_CANCELLED && !context->cancel ? BDL_OK : status;
 done:

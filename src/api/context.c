@@ -59,6 +59,12 @@ void bdl_context_clear_cancel(bdl_context *context) { atomic_store(&context->can
 
 int32_t bdl_context_threads(const bdl_context *context) { return bdl__pool_size(context->pool); }
 
+bdl_status bdl__context_use(const bdl_context *context)
+{
+    BDL__CHECK(context, BDL_ERR_INVALID_ARGUMENT, "context must not be NULL");
+    return bdl__pool_check(context->pool);
+}
+
 bdl__session bdl__context_session(bdl_context *context)
 {
     return (bdl__session){.allocator = &context->allocator,

@@ -16,6 +16,7 @@ static bdl_status new_model(bdl_context *context, bdl_model **model)
 bdl_status bdl_model_create(bdl_context *context, const char *name, bdl_model **model)
 {
     bdl_model *made = NULL;
+    BDL__TRY(bdl__context_use(context));
     BDL__TRY(new_model(context, &made));
     const bdl_status status = bdl__graph_create(&context->allocator, name, &made->graph);
     if (status != BDL_OK) {
@@ -29,6 +30,7 @@ bdl_status bdl_model_create(bdl_context *context, const char *name, bdl_model **
 bdl_status bdl_model_open(bdl_context *context, const char *text, uint64_t seed, bdl_model **model)
 {
     bdl_model *made = NULL;
+    BDL__TRY(bdl__context_use(context));
     BDL__TRY(new_model(context, &made));
     const bdl_status status =
         bdl__saved_open(&context->allocator, text, seed, BDL_F32, &made->saved);
@@ -58,8 +60,9 @@ static bdl_status need_graph(const bdl_model *model)
     return BDL_OK;
 }
 
-static bdl_status need_finished(const bdl_model *model)
+bdl_status bdl__model_need_finished(const bdl_model *model)
 {
+    BDL__TRY(bdl__context_use(model->context));
     BDL__CHECK(model->saved, BDL_ERR_STATE, "finish the model first");
     return BDL_OK;
 }
@@ -117,7 +120,7 @@ bdl_status bdl_model_finish(bdl_model *model, uint64_t seed)
 
 bdl_status bdl_model_to_json(const bdl_model *model, char **json)
 {
-    BDL__TRY(need_finished(model));
+    BDL__TRY(bdl__model_need_finished(model));
     bdl__text text;
     bdl__json_writer writer;
     bdl__text_init(&text, &model->context->allocator);
@@ -128,7 +131,7 @@ bdl_status bdl_model_to_json(const bdl_model *model, char **json)
 
 bdl_status bdl_model_save(const bdl_model *model, const char *directory)
 {
-    BDL__TRY(need_finished(model));
+    BDL__TRY(bdl__model_need_finished(model));
     return bdl__saved_write(model->saved, directory);
 }
 
@@ -140,7 +143,7 @@ int64_t bdl_model_n_params(const bdl_model *model)
 bdl_status bdl_model_param(const bdl_model *model, int64_t i, const char **name, bdl_dtype *dtype,
                            int64_t shape[BDL_MAX_RANK], int32_t *rank, void **data)
 {
-    BDL__TRY(need_finished(model));
+    BDL__TRY(bdl__model_need_finished(model));
     const bdl__graph *const graph = model->saved->model->graph;
     BDL__CHECK(i >= 0 && i < graph->n_params, BDL_ERR_INVALID_ARGUMENT,
                "the model has %lld weight tensors, there is no number %lld",
@@ -156,7 +159,7 @@ bdl_status bdl_model_param(const bdl_model *model, int64_t i, const char **name,
 
 bdl_status bdl_model_sizes(const bdl_model *model, int64_t *src_count, int64_t *dst_count)
 {
-    BDL__TRY(need_finished(model));
+    BDL__TRY(bdl__model_need_finished(model));
     const bdl__graph *const graph = model->saved->model->graph;
     *src_count = bdl__shape_count(&graph->inputs[0].shape);
     *dst_count = bdl__shape_count(bdl__graph_shape(graph, graph->outputs[0]));

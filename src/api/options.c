@@ -233,11 +233,29 @@ bdl_status bdl_options_check(const bdl_options *options)
     return BDL_OK;
 }
 
-static bdl_status write_pairs(const bdl_options *options, bdl__text *text)
+/* Options for which the caller gave an object must not be set as well; required ones get a text that nobody reads. */
+static bdl_status write_given(const bdl_options *options, const char *const *given, int64_t n_given,
+                              bdl__json_writer *writer)
+{
+    for (int64_t g = 0; g < n_given; g++) {
+        for (int64_t i = 0; i < options->n_pairs; i++) {
+            BDL__CHECK(strcmp(options->pairs[i].name, given[g]) != 0, BDL_ERR_INVALID_ARGUMENT,
+                       "%s: the option '%s' is set to '%.200s', but an object was given for it too",
+                       options->schema->name, given[g], options->pairs[i].value);
+        }
+        bdl__json_write_key(writer, given[g]);
+        bdl__json_write_string(writer, "given");
+    }
+    return BDL_OK;
+}
+
+static bdl_status write_pairs(const bdl_options *options, const char *const *given, int64_t n_given,
+                              bdl__text *text)
 {
     bdl__json_writer writer;
     bdl__json_writer_init(&writer, text, 0);
     bdl__json_open(&writer, '{');
+    BDL__TRY(write_given(options, given, n_given, &writer));
     for (int64_t i = 0; i < options->n_pairs; i++) {
         bdl__json_write_key(&writer, options->pairs[i].name);
         BDL__TRY(write_value(find_field(options, options->pairs[i].name), options->pairs[i].value,
@@ -250,13 +268,20 @@ static bdl_status write_pairs(const bdl_options *options, bdl__text *text)
 bdl_status bdl__options_read(const bdl_options *options, const char *verb, bdl__arena *arena,
                              void *params)
 {
+    return bdl__options_read_given(options, verb, NULL, 0, arena, params);
+}
+
+bdl_status bdl__options_read_given(const bdl_options *options, const char *verb,
+                                   const char *const *given, int64_t n_given, bdl__arena *arena,
+                                   void *params)
+{
     BDL__CHECK(options && strcmp(options->schema->name, verb) == 0, BDL_ERR_INVALID_ARGUMENT,
                "these are not options of '%s'", verb);
     bdl__text text;
     bdl__json *object = NULL;
     bdl__text_init(&text, &options->context->allocator);
     bdl_status status;
-    BDL__TRY_DONE(status, write_pairs(options, &text));
+    BDL__TRY_DONE(status, write_pairs(options, given, n_given, &text));
     BDL__TRY_DONE(status,
                   bdl__json_parse(bdl__text_get(&text), strlen(bdl__text_get(&text)), verb, &object));
     BDL__TRY_DONE(status, bdl__params_from_json(options->schema, arena, object, params));

@@ -5,10 +5,11 @@
 
 #include "api/api.h"
 
-/* What both verbs open. */
+/* What both verbs open, or are given. */
 typedef struct opened {
-    bdl__saved *saved;
-    bdl__dataset *dataset;
+    bdl__saved *saved; /* owned unless given_model */
+    bdl__dataset *dataset; /* owned */
+    bool given_model;
     bdl__chain *own_chain;
     const bdl__chain *chain;
     bdl__precision precision;
@@ -18,7 +19,35 @@ static void close_all(opened *o)
 {
     bdl__chain_free(o->own_chain);
     bdl__dataset_free(o->dataset);
-    bdl__saved_free(o->saved);
+    if (!o->given_model) {
+        bdl__saved_free(o->saved);
+    }
+}
+
+/* Takes objects instead of names; says which options they stand for. */
+static bdl_status take_given(const bdl_model *model, const bdl_data *data, opened *o,
+                             const char *given[2], int64_t *n_given)
+{
+    *n_given = 0;
+    if (model) {
+        BDL__TRY(bdl__model_need_finished(model));
+        o->saved = model->saved;
+        o->given_model = true;
+        given[(*n_given)++] = "model";
+    }
+    if (data) {
+        BDL__TRY(bdl__data_need_finished(data));
+        BDL__TRY(bdl__dataset_view(data->dataset, &o->dataset));
+        given[(*n_given)++] = "data";
+    }
+    return BDL_OK;
+}
+
+static bdl_status open_data(bdl_context *context, const char *text, opened *o)
+{
+    return o->dataset ? BDL_OK
+                      : bdl__dataset_open(&context->allocator, &context->log, context->pool, text,
+                                          BDL__PART_TEST, &o->dataset);
 }
 
 static bdl_status open_model(bdl_context *context, const char *model, const char *precision,
@@ -26,6 +55,13 @@ static bdl_status open_model(bdl_context *context, const char *model, const char
 {
     BDL__TRY(bdl__precision_choose(&context->log, precision, &o->precision));
     const bdl_dtype dtype = o->precision == BDL__F64_PRECISION ? BDL_F64 : BDL_F32;
+    if (o->given_model) {
+        BDL__CHECK(o->saved->model->dtype == dtype, BDL_ERR_INVALID_ARGUMENT,
+                   "the model holds %s weights: use precision %s",
+                   o->saved->model->dtype == BDL_F64 ? "float64" : "float32",
+                   o->saved->model->dtype == BDL_F64 ? "f64" : "fp32");
+        return BDL_OK;
+    }
     return bdl__saved_open(&context->allocator, model, 1, dtype, &o->saved);
 }
 
@@ -51,8 +87,7 @@ static bdl_status evaluate(bdl_context *context, const bdl__eval_params *params,
 {
     const bdl__session session = bdl__context_session(context);
     BDL__TRY(open_model(context, params->model, params->precision, o));
-    BDL__TRY(bdl__dataset_open(&context->allocator, &context->log, context->pool, params->data,
-                               BDL__PART_TEST, &o->dataset));
+    BDL__TRY(open_data(context, params->data, o));
     BDL__TRY(bdl__dataset_map_classes(o->dataset, o->saved->class_names, o->saved->n_classes));
     BDL__TRY(open_chain(context, params->transform, o));
     const char *const loss = *params->loss || !o->saved->loss ? params->loss : o->saved->loss;
@@ -78,6 +113,13 @@ static bdl_status evaluate(bdl_context *context, const bdl__eval_params *params,
 
 bdl_status bdl_evaluate(bdl_context *context, const bdl_options *options, char **json)
 {
+    return bdl_evaluate_on(context, options, NULL, NULL, json);
+}
+
+bdl_status bdl_evaluate_on(bdl_context *context, const bdl_options *options, bdl_model *model,
+                           const bdl_data *data, char **json)
+{
+    BDL__TRY(bdl__context_use(context));
     bdl__arena arena;
     bdl__text text;
     opened o = {0};
@@ -85,7 +127,12 @@ bdl_status bdl_evaluate(bdl_context *context, const bdl_options *options, char *
     bdl__eval_params params;
     bdl__arena_init(&arena, &context->allocator);
     bdl__text_init(&text, &context->allocator);
-    bdl_status status = bdl__options_read(options, "eval", &arena, &params);
+    const char *given[2];
+    int64_t n_given;
+    bdl_status status = take_given(model, data, &o, given, &n_given);
+    if (status == BDL_OK) {
+        status = bdl__options_read_given(options, "eval", given, n_given, &arena, &params);
+    }
     if (status == BDL_OK) {
         status = evaluate(context, &params, &o, &heads, &text);
     }
@@ -220,8 +267,7 @@ static bdl_status predict(bdl_context *context, const bdl__predict_params *param
         BDL__TRY(bdl__dataset_open_images(&context->allocator, &context->log, files, n_files,
                                           channels, &o->dataset));
     } else {
-        BDL__TRY(bdl__dataset_open(&context->allocator, &context->log, context->pool, params->data,
-                                   BDL__PART_TEST, &o->dataset));
+        BDL__TRY(open_data(context, params->data, o));
     }
     BDL__TRY(open_chain(context, params->transform, o));
     describe_scores(p);
@@ -245,6 +291,7 @@ static bdl_status predict(bdl_context *context, const bdl__predict_params *param
 bdl_status bdl_predict(bdl_context *context, const bdl_options *options, const char *const *files,
                        int64_t n_files, bdl_prediction_fn fn, void *user)
 {
+    BDL__TRY(bdl__context_use(context));
     bdl__arena arena;
     opened o = {0};
     predicting p = {.o = &o, .fn = fn, .user = user};
@@ -253,6 +300,82 @@ bdl_status bdl_predict(bdl_context *context, const bdl_options *options, const c
     bdl_status status = bdl__options_read(options, "predict", &arena, &params);
     if (status == BDL_OK) {
         status = predict(context, &params, files, n_files, &o, &p, &arena);
+    }
+    close_all(&o);
+    bdl__arena_free(&arena);
+    return status;
+}
+
+/* ---- outputs into the caller's memory ----------------------------------------------------------- */
+
+typedef struct collecting {
+    float *dst;
+} collecting;
+
+static bdl_status collect(void *arg, int64_t row, const double *values, int64_t n_values)
+{
+    const collecting *const c = arg;
+    float *const to = c->dst + row * n_values;
+    for (int64_t i = 0; i < n_values; i++) {
+        to[i] = (float)values[i];
+    }
+    return BDL_OK;
+}
+
+static bdl_status predict_into(bdl_context *context, const bdl__predict_params *params, opened *o,
+                               float *dst, int64_t *n_broken)
+{
+    const bdl__session session = bdl__context_session(context);
+    BDL__TRY(open_model(context, params->model, params->precision, o));
+    BDL__TRY(open_chain(context, params->transform, o));
+    const bdl__graph *const graph = o->saved->model->graph;
+    const int64_t n_values = bdl__shape_count(bdl__graph_shape(graph, graph->outputs[0]));
+    if (!o->dataset->is_fixed_shape) { /* what cannot be decoded stays as it is here */
+        for (int64_t i = 0; i < o->dataset->n * n_values; i++) {
+            dst[i] = NAN;
+        }
+    }
+    collecting c = {.dst = dst};
+    return bdl__predict(&session, o->saved, o->dataset, o->chain, o->precision,
+                        BDL__MIN(params->batch, o->dataset->n), collect, &c, n_broken);
+}
+
+static bdl_status read_predict_options(bdl_context *context, const bdl_options *options,
+                                       const char *const *given, int64_t n_given,
+                                       bdl__arena *arena, bdl__predict_params *params)
+{
+    bdl_options *defaults = NULL;
+    if (!options) {
+        BDL__TRY(bdl_options_create(context, "predict", &defaults));
+        options = defaults;
+    }
+    const bdl_status status =
+        bdl__options_read_given(options, "predict", given, n_given, arena, params);
+    bdl_options_free(defaults);
+    return status;
+}
+
+bdl_status bdl_predict_on(bdl_context *context, const bdl_options *options, bdl_model *model,
+                          const bdl_data *data, float *dst, int64_t *n_broken)
+{
+    bdl__arena arena;
+    opened o = {0};
+    bdl__predict_params params;
+    const char *given[2];
+    int64_t n_given, broken = 0;
+    BDL__TRY(bdl__context_use(context));
+    BDL__CHECK(model && data && dst, BDL_ERR_INVALID_ARGUMENT,
+               "bdl_predict_on needs a model, data and a place for the results");
+    bdl__arena_init(&arena, &context->allocator);
+    bdl_status status = take_given(model, data, &o, given, &n_given);
+    if (status == BDL_OK) {
+        status = read_predict_options(context, options, given, n_given, &arena, &params);
+    }
+    if (status == BDL_OK) {
+        status = predict_into(context, &params, &o, dst, &broken);
+    }
+    if (status == BDL_OK && n_broken) {
+        *n_broken = broken;
     }
     close_all(&o);
     bdl__arena_free(&arena);

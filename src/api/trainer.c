@@ -11,25 +11,55 @@ struct bdl_trainer {
     void *user;
 };
 
-bdl_status bdl_trainer_create(bdl_context *context, const bdl_options *options,
-                              bdl_trainer **trainer)
+static bdl_status create(bdl_trainer *trainer, const bdl_options *options, bdl_model *model,
+                         const bdl_data *data, const bdl_data *val)
+{
+    const bdl__session session = bdl__context_session(trainer->context);
+    bdl__train_sources sources = {0};
+    const char *given[3];
+    int64_t n_given = 0;
+    if (model) {
+        BDL__TRY(bdl__model_need_finished(model));
+        sources.model = model->saved;
+        given[n_given++] = "model";
+    }
+    if (data) {
+        BDL__TRY(bdl__data_need_finished(data));
+        sources.data = data->dataset;
+        given[n_given++] = "data";
+    }
+    if (val) {
+        BDL__TRY(bdl__data_need_finished(val));
+        sources.val = val->dataset;
+        given[n_given++] = "val";
+    }
+    BDL__TRY(bdl__options_read_given(options, "train", given, n_given, &trainer->arena,
+                                     &trainer->params));
+    return bdl__trainer_create(&session, &trainer->params, &sources, &trainer->trainer);
+}
+
+bdl_status bdl_trainer_create_on(bdl_context *context, const bdl_options *options, bdl_model *model,
+                                 const bdl_data *data, const bdl_data *val, bdl_trainer **trainer)
 {
     void *memory = NULL;
+    BDL__TRY(bdl__context_use(context));
     BDL__TRY(bdl__alloc(&context->allocator, sizeof **trainer, &memory));
     bdl_trainer *const made = memory;
     made->context = context;
     bdl__arena_init(&made->arena, &context->allocator);
-    const bdl__session session = bdl__context_session(context);
-    bdl_status status = bdl__options_read(options, "train", &made->arena, &made->params);
-    if (status == BDL_OK) {
-        status = bdl__trainer_create(&session, &made->params, &made->trainer);
-    }
+    const bdl_status status = create(made, options, model, data, val);
     if (status != BDL_OK) {
         bdl_trainer_free(made);
         return status;
     }
     *trainer = made;
     return BDL_OK;
+}
+
+bdl_status bdl_trainer_create(bdl_context *context, const bdl_options *options,
+                              bdl_trainer **trainer)
+{
+    return bdl_trainer_create_on(context, options, NULL, NULL, NULL, trainer);
 }
 
 static void pass_event(void *arg, const bdl__event *e)
@@ -59,6 +89,7 @@ bdl_status bdl_trainer_run(bdl_trainer *trainer, bdl_event_fn fn, void *user)
 {
     trainer->fn = fn;
     trainer->user = user;
+    BDL__TRY(bdl__context_use(trainer->context));
     BDL__TRY(bdl__trainer_run(trainer->trainer, fn ? pass_event : NULL, trainer));
     const char *const directory = trainer->params.save;
     return directory && *directory ? bdl_trainer_save(trainer, directory) : BDL_OK;

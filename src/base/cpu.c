@@ -397,3 +397,11 @@ int bdl__cpu_usable(void)
     }
     return n_online;
 }
+
+int64_t bdl__memory_usable(void)
+{
+    bdl__cpu_info info;
+    bdl__cpu_query(&info);
+    const int64_t installed = (int64_t)sysconf(_SC_PHYS_PAGES) * (int64_t)sysconf(_SC_PAGESIZE);
+    return info.cgroup_memory > 0 && info.cgroup_memory < installed ? info.cgroup_memory : installed;
+}

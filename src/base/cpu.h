@@ -44,6 +44,9 @@ void bdl__cpu_query(bdl__cpu_info *info);
 /* Processors that this process can keep busy: affinity and quota (rounded up), at least 1. */
 int bdl__cpu_usable(void);
 
+/* Bytes of memory that this process may use: the machine's, or its control group's limit. */
+int64_t bdl__memory_usable(void);
+
 /* The limits of the control groups (v1 and v2) that `self`, the text of /proc/self/cgroup, names
  * under the directory `root` ("/sys/fs/cgroup"); the least along each group's ancestors counts. */
 void bdl__cgroup_limits(const char *self, const char *root, double *cpus, int64_t *memory);

@@ -335,7 +335,7 @@ int bdl__pool_size(const bdl__pool *pool)
 }
 
 /* A fork copies the memory but not the workers: waiting for them would never end. */
-static bdl_status check_not_forked(const bdl__pool *pool)
+bdl_status bdl__pool_check(const bdl__pool *pool)
 {
     const pid_t pid = getpid();
     if (BDL__LIKELY(pid == pool->pid)) {
@@ -359,7 +359,7 @@ static void wait_for_workers(bdl__pool *pool)
 
 bdl_status bdl__pool_run(bdl__pool *pool, bdl__worker_fn fn, void *arg)
 {
-    BDL__TRY(check_not_forked(pool));
+    BDL__TRY(bdl__pool_check(pool));
     if (pool->n_workers > 1) {
         pool->fn = fn;
         pool->arg = arg;
@@ -408,7 +408,7 @@ bdl_status bdl__parallel_for(bdl__pool *pool, int64_t n, int64_t grain, bdl__ran
     const int64_t most_parts = BDL__MAX(n / BDL__MAX(grain, INT64_C(1)), INT64_C(1));
     range_work work = {.fn = fn, .arg = arg, .n = n};
     work.n_parts = (int)BDL__MIN(most_parts, (int64_t)pool->n_workers);
-    BDL__TRY(check_not_forked(pool));
+    BDL__TRY(bdl__pool_check(pool));
     if (n == 0) {
         return BDL_OK;
     }

@@ -21,6 +21,8 @@ typedef void (*bdl__worker_fn)(void *arg, int worker);
 bdl_status bdl__pool_create(const bdl_allocator *allocator, int n_workers, bdl__pool **pool);
 void bdl__pool_free(bdl__pool *pool);
 int bdl__pool_size(const bdl__pool *pool);
+/* Fails with BDL_ERR_FORKED in a child that was forked after the pool was made. */
+bdl_status bdl__pool_check(const bdl__pool *pool);
 /* Runs fn(arg, worker) on every worker and returns when all have ended. Fails with BDL_ERR_FORKED in
  * a child that was forked after the pool was made. One caller at a time. */
 bdl_status bdl__pool_run(bdl__pool *pool, bdl__worker_fn fn, void *arg);

@@ -23,7 +23,10 @@
 #include "schema/schema.h"
 #include "tensor/shape.h"
 
-enum { BDL__SLICE_ROWS = 16 }; /* samples of a slice; a batch is cut into slices */
+enum {
+    BDL__SLICE_ROWS = 16,  /* samples of a slice; a batch is cut into slices */
+    BDL__CHUNK_ROWS = 4096 /* neighbours by key that an epoch's permutation keeps together */
+};
 
 /* ---- samples -------------------------------------------------------------------------------- */
 
@@ -86,6 +89,7 @@ typedef struct bdl__dataset {
     bdl__shape target_shape;        /* with BDL__LABEL_FLOATS */
 
     const int32_t *class_map; /* NULL, or what labels become: see bdl__dataset_map_classes */
+    bool is_view;             /* the reader's state belongs to another data set */
     void *state;              /* the reader's own, from the arena or freed by its close */
 } bdl__dataset;
 
@@ -133,6 +137,8 @@ bdl_status bdl__dataset_open(const bdl_allocator *allocator, const bdl__log *log
 bdl_status bdl__dataset_open_images(const bdl_allocator *allocator, const bdl__log *log,
                                     const char *const *paths, int64_t n_paths, int64_t channels,
                                     bdl__dataset **dataset);
+/* The same samples in a data set of its own, whose labels can be mapped; `dataset` must outlive it. */
+bdl_status bdl__dataset_view(const bdl__dataset *dataset, bdl__dataset **view);
 void bdl__dataset_free(bdl__dataset *dataset); /* NULL ok */
 
 /* Makes labels those of a model whose classes have these names: a class of the data set becomes the
@@ -152,6 +158,56 @@ const char *bdl__dataset_name_of(const bdl__dataset *dataset, int64_t i);
  * of each target value as little-endian float64. */
 bdl_status bdl__row_key(const bdl__dataset *dataset, const bdl__sample *sample,
                         bdl__buffer *scratch, bdl__key *key);
+
+/* ---- rows of the caller --------------------------------------------------------------------- */
+
+/* Data sets whose rows come from a program: pushed and kept in a store, or used where they are. */
+typedef struct bdl__rows_options {
+    const char *name; /* for error texts; NULL = "data" */
+    bdl__shape shape; /* of a row; of encoded images the number of channels, {1} or {3} */
+    bdl__element element;
+    bool is_encoded; /* rows are JPEG or PNG files */
+    bool check_finite; /* refuse rows with values that are not finite */
+    bdl__label_kind label_kind;
+    int64_t n_classes;              /* 0 = the largest label plus one */
+    const char *const *class_names; /* [n_classes], copied, or NULL */
+    bdl__shape target_shape;
+    const char *transform;       /* the chain used when the user gives none; NULL = none */
+    int64_t memory_limit;        /* bytes of rows in memory; 0 = half of what the process may use */
+    const char *spill_directory; /* NULL = the environment's TMPDIR, else /tmp */
+} bdl__rows_options;
+
+/* n rows to push. Encoded rows have `files` and `sizes`, others `values`, one row after another. */
+typedef struct bdl__rows {
+    int64_t n;
+    const void *values;
+    const void *const *files;
+    const int64_t *sizes;
+    const double *labels; /* [n] with BDL__LABEL_CLASS */
+    const float *targets; /* [n] times the target's count, with BDL__LABEL_FLOATS */
+    const uint8_t *keys;  /* [n][16] names of the rows that do not depend on their place; NULL = by content */
+} bdl__rows;
+
+typedef struct bdl__rows_stats {
+    int64_t n, n_classes;
+    int64_t memory_size, spilled_size; /* bytes */
+    bdl__key key_xor, key_sum;         /* over all rows */
+} bdl__rows_stats;
+
+/* A data set to push rows into; it can be read once finished. `log` may be NULL. */
+bdl_status bdl__rows_create(const bdl_allocator *allocator, const bdl__log *log,
+                            const bdl__rows_options *options, bdl__dataset **dataset);
+/* Labels and values are checked first: a push that refuses a row adds none. After other failures the data set can
+ * only be freed. `pool` may be NULL. */
+bdl_status bdl__rows_push(bdl__dataset *dataset, bdl__pool *pool, const bdl__rows *rows);
+bdl_status bdl__rows_finish(bdl__dataset *dataset);
+bool bdl__rows_is_finished(const bdl__dataset *dataset);
+bdl_status bdl__rows_get_stats(const bdl__dataset *dataset, bdl__rows_stats *stats);
+
+/* A finished data set over arrays that the caller keeps until it is freed; labels are copied. */
+bdl_status bdl__rows_wrap(const bdl_allocator *allocator, const bdl__log *log,
+                          const bdl__rows_options *options, const bdl__rows *rows,
+                          bdl__dataset **dataset);
 
 /* ---- transforms ----------------------------------------------------------------------------- */
 
@@ -300,7 +356,8 @@ bdl_status bdl__order_from_keys(const bdl_allocator *allocator, const bdl__key *
 void bdl__order_free(bdl__order *order);
 int64_t bdl__order_steps(const bdl__order *order);
 int64_t bdl__order_shards(const bdl__order *order);
-/* Permutes the rows within their shards by random numbers of (seed, epoch, shard). */
+/* Permutes the rows within their shards, in two levels (chunks, then rows of a chunk), by random numbers of (seed,
+ * epoch, shard). */
 void bdl__order_shuffle(bdl__order *order, uint64_t seed, int64_t epoch);
 /* Rows of shard s in step t: gives how many (0 .. 16), in `rows`. */
 int bdl__order_rows(const bdl__order *order, int64_t step, int64_t shard,

@@ -117,7 +117,7 @@ static bdl_status split_text(bdl__arena *arena, const char *text, const char **n
     return BDL_OK;
 }
 
-static bdl_status check_description(const bdl__dataset *dataset)
+bdl_status bdl__dataset_check(const bdl__dataset *dataset)
 {
     BDL__CHECK(dataset->n >= 1, BDL_ERR_INVALID_ARGUMENT, "there are no samples");
     BDL__TRY(bdl__shape_check(&dataset->shape, "a sample"));
@@ -144,7 +144,7 @@ static bdl_status open_reader(bdl__dataset *dataset, bdl__pool *pool)
     args.params = params;
     dataset->reader = reader;
     BDL__TRY(reader->open(dataset, &args));
-    return check_description(dataset);
+    return bdl__dataset_check(dataset);
 }
 
 bdl_status bdl__dataset_create(const bdl_allocator *allocator, const bdl__log *log,
@@ -182,12 +182,24 @@ bdl_status bdl__dataset_open(const bdl_allocator *allocator, const bdl__log *log
     return BDL_OK;
 }
 
+bdl_status bdl__dataset_view(const bdl__dataset *dataset, bdl__dataset **view)
+{
+    void *memory = NULL;
+    BDL__TRY(bdl__alloc(dataset->allocator, sizeof(bdl__dataset), &memory));
+    bdl__dataset *made = memory;
+    *made = *dataset;
+    made->is_view = true;
+    bdl__arena_init(&made->arena, dataset->allocator);
+    *view = made;
+    return BDL_OK;
+}
+
 void bdl__dataset_free(bdl__dataset *dataset)
 {
     if (dataset == NULL) {
         return;
     }
-    if (dataset->reader != NULL && dataset->reader->close != NULL) {
+    if (dataset->reader != NULL && dataset->reader->close != NULL && !dataset->is_view) {
         dataset->reader->close(dataset);
     }
     bdl__arena_free(&dataset->arena);

@@ -7,6 +7,10 @@
  * to floor(n Q_{s+1} / B). For n = B (T - 1) + r with 1 <= r <= B those are (T - 1) q_s rows for
  * the steps before the last, q_s = Q_{s+1} - Q_s, and between 0 and q_s rows for the last: every
  * step but the last is full in every shard, and the counts sum to n.
+ *
+ * An epoch permutes each shard in two levels: the order of its chunks of 4,096 neighbouring rows, then the rows of
+ * each chunk. Data that are larger than memory can so be read chunk by chunk; and the rule is the same for all data,
+ * so that where they lie does not matter.
  */
 #include "data/data_private.h"
 
@@ -21,7 +25,13 @@ struct bdl__order {
     bdl__key *keys;    /* owned, [n] by row */
     uint32_t *sorted;  /* owned, [n] rows by rising key */
     uint32_t *current; /* owned, [n] the same, permuted within each shard for the epoch */
+    uint32_t *chunks;  /* owned, [n_chunks] for the order of a shard's chunks */
 };
+
+static int64_t most_chunks(int64_t n)
+{
+    return n / BDL__CHUNK_ROWS + 1;
+}
 
 /* One pass of a radix sort on bits [shift, shift + 16) of the keys' high words. Stable. */
 static void sort_pass(const bdl__key *keys, const uint32_t *from, uint32_t *to, int64_t n,
@@ -91,7 +101,7 @@ static bdl_status create_empty(const bdl_allocator *allocator, int64_t n, int64_
                          .batch = batch,
                          .n_steps = (n + batch - 1) / batch,
                          .n_shards = (batch + BDL__SLICE_ROWS - 1) / BDL__SLICE_ROWS};
-    void *keys = NULL, *sorted = NULL, *current = NULL;
+    void *keys = NULL, *sorted = NULL, *current = NULL, *chunks = NULL;
     bdl_status status;
     BDL__TRY_DONE(status, bdl__alloc(allocator, (size_t)n * sizeof(bdl__key), &keys));
     made->keys = keys;
@@ -99,6 +109,9 @@ static bdl_status create_empty(const bdl_allocator *allocator, int64_t n, int64_
     made->sorted = sorted;
     BDL__TRY_DONE(status, bdl__alloc(allocator, (size_t)n * sizeof(uint32_t), &current));
     made->current = current;
+    BDL__TRY_DONE(status,
+                  bdl__alloc(allocator, (size_t)most_chunks(n) * sizeof(uint32_t), &chunks));
+    made->chunks = chunks;
     *order = made;
     return BDL_OK;
 done:
@@ -121,6 +134,7 @@ void bdl__order_free(bdl__order *order)
     if (order->current != NULL) {
         bdl__free(allocator, order->current, (size_t)order->n * sizeof(uint32_t));
     }
+    bdl__free(allocator, order->chunks, (size_t)most_chunks(order->n) * sizeof(uint32_t));
     bdl__free(allocator, order, sizeof(bdl__order));
 }
 
@@ -224,20 +238,43 @@ static int64_t shard_begin(const bdl__order *order, int64_t shard)
     return whole * quota + rest * quota / order->batch;
 }
 
+/* Permutes n rows by numbers of the shard's stream (Fisher and Yates, from the end). */
+static void permute(bdl__rng *rng, uint32_t *rows, int64_t n)
+{
+    for (int64_t left = n; left > 1; left--) {
+        const uint64_t other = bdl__rng_below(rng, (uint64_t)left);
+        const uint32_t row = rows[other];
+        rows[other] = rows[left - 1];
+        rows[left - 1] = row;
+    }
+}
+
+/* A shard's n sorted rows, chunk by chunk, the chunks in a new order, into `to`. `chunks` has room for all. */
+static void permute_chunks(bdl__rng *rng, const uint32_t *from, uint32_t *to, int64_t n,
+                           uint32_t *chunks)
+{
+    const int64_t n_chunks = (n + BDL__CHUNK_ROWS - 1) / BDL__CHUNK_ROWS;
+    for (int64_t i = 0; i < n_chunks; i++) {
+        chunks[i] = (uint32_t)i;
+    }
+    permute(rng, chunks, n_chunks);
+    for (int64_t i = 0; i < n_chunks; i++) {
+        const int64_t begin = (int64_t)chunks[i] * BDL__CHUNK_ROWS;
+        const int64_t size = BDL__MIN((int64_t)BDL__CHUNK_ROWS, n - begin);
+        memcpy(to, from + begin, (size_t)size * sizeof(uint32_t));
+        permute(rng, to, size);
+        to += size;
+    }
+}
+
 void bdl__order_shuffle(bdl__order *order, uint64_t seed, int64_t epoch)
 {
-    memcpy(order->current, order->sorted, (size_t)order->n * sizeof(uint32_t));
     for (int64_t shard = 0; shard < order->n_shards; shard++) {
         const int64_t begin = shard_begin(order, shard);
-        uint32_t *rows = order->current + begin;
+        const int64_t n = shard_begin(order, shard + 1) - begin;
         bdl__rng rng;
         bdl__rng_init(&rng, seed, BDL__RNG_SHUFFLE, (uint32_t)shard, (uint32_t)epoch);
-        for (int64_t left = shard_begin(order, shard + 1) - begin; left > 1; left--) {
-            const uint64_t other = bdl__rng_below(&rng, (uint64_t)left);
-            const uint32_t row = rows[other];
-            rows[other] = rows[left - 1];
-            rows[left - 1] = row;
-        }
+        permute_chunks(&rng, order->sorted + begin, order->current + begin, n, order->chunks);
     }
 }
 

@@ -13,7 +13,7 @@
 
 static bool is_in_memory(const bdl__dataset *dataset)
 {
-    return dataset->reader->name_of == NULL;
+    return dataset->reader->name_of == NULL && dataset->is_fixed_shape;
 }
 
 bdl_status bdl__slice_plan_init(const bdl_allocator *allocator, const bdl__dataset *dataset,

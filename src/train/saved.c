@@ -584,3 +584,26 @@ bdl_status bdl__saved_parse(const bdl_allocator *allocator, const char *text, si
     *saved = made;
     return BDL_OK;
 }
+
+bdl_status bdl__saved_clone(const bdl__saved *saved, bdl__saved **clone)
+{
+    const bdl__model *const model = saved->model;
+    const size_t size = bdl__scalar_size(model->dtype);
+    bdl__saved *made = NULL;
+    bdl__text text;
+    bdl__json_writer writer;
+    bdl__text_init(&text, saved->allocator);
+    bdl__json_writer_init(&writer, &text, 0);
+    write_document(saved, "", &writer);
+    bdl_status status = bdl__text_status(&text);
+    if (status == BDL_OK) {
+        status = bdl__saved_parse(saved->allocator, text.data, text.size, "the model", 1,
+                                  model->dtype, &made);
+    }
+    bdl__text_free(&text);
+    BDL__TRY(status);
+    memcpy(made->model->weights, model->weights, (size_t)model->graph->weights_count * size);
+    memcpy(made->model->buffers, model->buffers, (size_t)model->graph->buffers_count * size);
+    *clone = made;
+    return BDL_OK;
+}

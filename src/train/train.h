@@ -50,6 +50,9 @@ bdl_status bdl__saved_open(const bdl_allocator *allocator, const char *text, uin
 bdl_status bdl__saved_parse(const bdl_allocator *allocator, const char *text, size_t size,
                             const char *where, uint64_t seed, bdl_dtype dtype, bdl__saved **saved);
 
+/* A model of its own with the same values. */
+bdl_status bdl__saved_clone(const bdl__saved *saved, bdl__saved **clone);
+
 /* ---- heads (heads.c) -------------------------------------------------------------------------- */
 
 /* The criterion and the metrics of a run, with their params. */
@@ -122,9 +125,15 @@ typedef void (*bdl__event_fn)(void *arg, const bdl__event *event);
 
 typedef struct bdl__trainer bdl__trainer;
 
-/* Opens data and model, resumes from a checkpoint if asked to. */
+/* What a trainer uses instead of what its params name. All borrowed; NULL = by name. */
+typedef struct bdl__train_sources {
+    bdl__saved *model; /* trained in place; gets the preprocessing and the classes of the data */
+    const bdl__dataset *data, *val;
+} bdl__train_sources;
+
+/* Opens data and model, resumes from a checkpoint if asked to. `sources` may be NULL. */
 bdl_status bdl__trainer_create(const bdl__session *session, const bdl__train_params *params,
-                               bdl__trainer **trainer);
+                               const bdl__train_sources *sources, bdl__trainer **trainer);
 /* Trains to the end. BDL_ERR_CANCELLED after a cancel, a checkpoint having been written. */
 bdl_status bdl__trainer_run(bdl__trainer *trainer, bdl__event_fn fn, void *arg);
 void bdl__trainer_free(bdl__trainer *trainer); /* NULL ok */

@@ -15,9 +15,13 @@ static bdl_status open_model(bdl__trainer *t, const char *text)
 {
     const bdl_dtype dtype = t->precision == BDL__F64_PRECISION ? BDL_F64 : BDL_F32;
     t->target = dtype == BDL_F64 ? BDL__TARGET_F64 : t->session.target;
-    BDL__TRY(bdl__saved_open(t->session.allocator, text, (uint64_t)t->params.seed, dtype, &t->saved));
+    t->saved = t->sources.model;
+    if (!t->saved) {
+        BDL__TRY(
+            bdl__saved_open(t->session.allocator, text, (uint64_t)t->params.seed, dtype, &t->saved));
+    }
     BDL__CHECK(t->saved->model->dtype == dtype, BDL_ERR_UNSUPPORTED,
-               "'%s' holds %s weights: train it with --precision %s", t->params.model,
+               "'%s' holds %s weights: train it with --precision %s", text,
                t->saved->model->dtype == BDL_F64 ? "float64" : "float32",
                t->saved->model->dtype == BDL_F64 ? "f64" : "fp32");
     return BDL_OK;
@@ -26,6 +30,10 @@ static bdl_status open_model(bdl__trainer *t, const char *text)
 /* Known before any data are read: a model's text that cannot be right, and where weights are float64. */
 static bdl_status check_model(bdl__trainer *t, bool *is_ready_made)
 {
+    *is_ready_made = false;
+    if (t->sources.model) {
+        return open_model(t, t->sources.model->model->graph->name);
+    }
     BDL__TRY(bdl__fit_check(&t->arena, t->params.model, is_ready_made));
     return *is_ready_made ? BDL_OK : open_model(t, t->params.model);
 }
@@ -45,14 +53,20 @@ static bdl_status make_chain(bdl__trainer *t)
 static bdl_status open_data(bdl__trainer *t)
 {
     const bdl__session *const s = &t->session;
-    BDL__TRY(bdl__dataset_open(s->allocator, s->log, s->pool, t->params.data, BDL__PART_TRAIN,
-                               &t->data));
-    if (given(t->params.val)) {
+    if (t->sources.data) {
+        BDL__TRY(bdl__dataset_view(t->sources.data, &t->data));
+    } else {
+        BDL__TRY(bdl__dataset_open(s->allocator, s->log, s->pool, t->params.data, BDL__PART_TRAIN,
+                                   &t->data));
+    }
+    if (t->sources.val) {
+        BDL__TRY(bdl__dataset_view(t->sources.val, &t->val));
+    } else if (given(t->params.val)) {
         BDL__TRY(bdl__dataset_open(s->allocator, s->log, s->pool, t->params.val, BDL__PART_TEST,
                                    &t->val));
-        BDL__TRY(bdl__dataset_map_classes(t->val, t->data->class_names, t->data->n_classes));
     }
-    return BDL_OK;
+    return t->val ? bdl__dataset_map_classes(t->val, t->data->class_names, t->data->n_classes)
+                  : BDL_OK;
 }
 
 /* A ready-made model takes what the user did not say from the data; a saved one brings its own chain and
@@ -106,7 +120,7 @@ static bdl_status open_batcher(bdl__trainer *t)
     char wanted[BDL__SHAPE_TEXT_SIZE], got[BDL__SHAPE_TEXT_SIZE];
     BDL__CHECK(bdl__shape_count(shape) == bdl__shape_count(want), BDL_ERR_SHAPE,
                "the model takes samples of %s, '%s' gives %s",
-               bdl__shape_text(want, wanted, sizeof wanted), t->params.data,
+               bdl__shape_text(want, wanted, sizeof wanted), t->data->text,
                bdl__shape_text(shape, got, sizeof got));
     return BDL_OK;
 }
@@ -199,7 +213,7 @@ static bdl_status check_monitor(const bdl__trainer *t)
     if (!monitor || strcmp(monitor, "loss") == 0) {
         return BDL_OK;
     }
-    BDL__CHECK(given(t->params.val), BDL_ERR_INVALID_ARGUMENT,
+    BDL__CHECK(t->val, BDL_ERR_INVALID_ARGUMENT,
                "the schedule watches '%s', which needs validation data: add --val", monitor);
     bool is_known = strcmp(monitor, "score") == 0 && t->heads->n > 1;
     for (int i = 1; i < t->heads->n; i++) {
@@ -224,7 +238,7 @@ static bdl_status set_limits(bdl__trainer *t)
             names[n++] = t->heads->name[i];
         }
         BDL__TRY(bdl__trigger_parse(&t->arena, p->until, names, n, &t->until));
-        for (int i = 1; i < t->heads->n && !given(p->val); i++) {
+        for (int i = 1; i < t->heads->n && !t->val; i++) {
             BDL__CHECK(!strstr(p->until, t->heads->name[i]), BDL_ERR_INVALID_ARGUMENT,
                        "the condition '%s' needs validation data: add --val", p->until);
         }
@@ -246,7 +260,7 @@ static bdl_status write_settings(bdl__trainer *t)
     bdl__json_writer_init(&writer, &text, 0);
     bdl__json_open(&writer, '{');
     bdl__json_write_key(&writer, "data");
-    bdl__json_write_string(&writer, t->params.data);
+    bdl__json_write_string(&writer, t->data->text);
     bdl__json_write_key(&writer, "samples");
     bdl__json_write_i64(&writer, t->data->n);
     bdl__json_write_key(&writer, "batch");
@@ -284,7 +298,7 @@ static void set_results_key(bdl__trainer *t)
 {
     bdl__sha256 hash;
     uint8_t digest[32];
-    const char *const val = t->params.val ? t->params.val : "";
+    const char *const val = t->val ? t->val->text : "";
     bdl__sha256_init(&hash);
     bdl__sha256_update(&hash, val, strlen(val) + 1);
     for (int i = 0; i < t->heads->n; i++) {
@@ -388,13 +402,14 @@ static bdl_status open_all(bdl__trainer *t)
 }
 
 bdl_status bdl__trainer_create(const bdl__session *session, const bdl__train_params *params,
-                               bdl__trainer **trainer)
+                               const bdl__train_sources *sources, bdl__trainer **trainer)
 {
     void *memory = NULL;
     BDL__TRY(bdl__alloc(session->allocator, sizeof **trainer, &memory));
     bdl__trainer *const made = memory;
     made->session = *session;
     made->params = *params;
+    made->sources = sources ? *sources : (bdl__train_sources){0};
     made->mean_loss = NAN;
     made->validated = -1;
     for (int i = 0; i < BDL__MAX_HEADS; i++) {
@@ -443,7 +458,9 @@ void bdl__trainer_free(bdl__trainer *t)
         fclose(t->log_file);
     }
     free_vectors(t);
-    bdl__saved_free(t->saved);
+    if (!t->sources.model) {
+        bdl__saved_free(t->saved);
+    }
     bdl__arena_free(&t->arena);
     bdl__free(t->session.allocator, t, sizeof *t);
 }

@@ -14,8 +14,9 @@ struct bdl__trainer {
     bdl__precision precision;
     bdl__target target;
 
-    bdl__saved *saved;
-    bdl__dataset *data, *val;
+    bdl__train_sources sources;
+    bdl__saved *saved;             /* owned unless it is sources.model */
+    bdl__dataset *data, *val;      /* owned; views of the sources' */
     bdl__chain *chain, *own_chain; /* own_chain is freed here; chain may be the saved model's */
     bdl__heads *heads;
     bdl__batcher *batcher;

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Public data sets: rows that are pushed, arrays that are wrapped, and readers by name. */
+#include <string.h>
+
+#include "api/api.h"
+
+static bdl_status new_data(bdl_context *context, bdl_data **data)
+{
+    void *memory = NULL;
+    BDL__TRY(bdl__context_use(context));
+    BDL__TRY(bdl__alloc(&context->allocator, sizeof **data, &memory));
+    *data = memory;
+    (*data)->context = context;
+    return BDL_OK;
+}
+
+static bdl_status give(bdl_status status, bdl_data *made, bdl_data **data)
+{
+    if (status != BDL_OK) {
+        bdl_data_free(made);
+        return status;
+    }
+    *data = made;
+    return BDL_OK;
+}
+
+static bdl_status read_shape(const char *what, const int64_t *dims, int32_t rank, bdl__shape *shape)
+{
+    BDL__CHECK(rank >= 0 && rank < BDL_MAX_RANK, BDL_ERR_SHAPE, "%s has 0 to %d axes, got %d", what,
+               BDL_MAX_RANK - 1, (int)rank);
+    *shape = (bdl__shape){.rank = rank};
+    memcpy(shape->dim, dims, (size_t)rank * sizeof *dims);
+    if (rank == 0) { /* single numbers */
+        *shape = (bdl__shape){.rank = 1, .dim = {1}};
+    }
+    return BDL_OK;
+}
+
+static bdl_status read_options(const bdl_data_options *o, bdl__rows_options *rows)
+{
+    BDL__CHECK(o && o->struct_size == sizeof *o, BDL_ERR_INVALID_ARGUMENT,
+               "bdl_data_options: struct_size is %zu, expected %zu", o ? o->struct_size : 0,
+               sizeof *o);
+    BDL__CHECK(o->dtype == BDL_U8 || o->dtype == BDL_F32, BDL_ERR_UNSUPPORTED,
+               "rows are BDL_U8 or BDL_F32, got dtype %d", (int)o->dtype);
+    BDL__CHECK(o->label_kind >= BDL_LABEL_NONE && o->label_kind <= BDL_LABEL_FLOATS,
+               BDL_ERR_INVALID_ARGUMENT, "label_kind must be 0 (none), 1 (class) or 2 (floats), got %d",
+               (int)o->label_kind);
+    *rows = (bdl__rows_options){.name = o->name,
+                                .element = o->dtype == BDL_U8 ? BDL__ELEMENT_U8 : BDL__ELEMENT_F32,
+                                .is_encoded = o->is_encoded,
+                                .check_finite = o->check_finite,
+                                .label_kind = (bdl__label_kind)o->label_kind,
+                                .n_classes = o->n_classes,
+                                .class_names = o->class_names,
+                                .transform = o->transform,
+                                .memory_limit = o->memory_limit,
+                                .spill_directory = o->spill_directory};
+    BDL__TRY(read_shape("a row", o->shape, o->rank, &rows->shape));
+    return read_shape("a target", o->target_shape, o->target_rank, &rows->target_shape);
+}
+
+bdl_status bdl_data_create(bdl_context *context, const bdl_data_options *options, bdl_data **data)
+{
+    bdl__rows_options rows;
+    bdl_data *made = NULL;
+    BDL__TRY(read_options(options, &rows));
+    BDL__TRY(new_data(context, &made));
+    return give(bdl__rows_create(&context->allocator, &context->log, &rows, &made->dataset), made,
+                data);
+}
+
+bdl_status bdl_data_push(bdl_data *data, int64_t n, const void *values, const double *labels,
+                         const float *targets, const uint8_t *keys)
+{
+    const bdl__rows rows = {
+        .n = n, .values = values, .labels = labels, .targets = targets, .keys = keys};
+    BDL__TRY(bdl__context_use(data->context));
+    return bdl__rows_push(data->dataset, data->context->pool, &rows);
+}
+
+bdl_status bdl_data_push_encoded(bdl_data *data, int64_t n, const void *const *files,
+                                 const int64_t *sizes, const double *labels, const float *targets,
+                                 const uint8_t *keys)
+{
+    const bdl__rows rows = {.n = n,
+                            .files = files,
+                            .sizes = sizes,
+                            .labels = labels,
+                            .targets = targets,
+                            .keys = keys};
+    BDL__TRY(bdl__context_use(data->context));
+    return bdl__rows_push(data->dataset, data->context->pool, &rows);
+}
+
+bdl_status bdl_data_finish(bdl_data *data)
+{
+    BDL__TRY(bdl__context_use(data->context));
+    return bdl__rows_finish(data->dataset);
+}
+
+bdl_status bdl_data_wrap(bdl_context *context, const bdl_data_options *options, int64_t n,
+                         const void *values, const double *labels, const float *targets,
+                         const uint8_t *keys, bdl_data **data)
+{
+    const bdl__rows rows = {
+        .n = n, .values = values, .labels = labels, .targets = targets, .keys = keys};
+    bdl__rows_options options_of_rows;
+    bdl_data *made = NULL;
+    BDL__TRY(read_options(options, &options_of_rows));
+    BDL__TRY(new_data(context, &made));
+    return give(bdl__rows_wrap(&context->allocator, &context->log, &options_of_rows, &rows,
+                               &made->dataset),
+                made, data);
+}
+
+bdl_status bdl_data_open(bdl_context *context, const char *text, const char *part, bdl_data **data)
+{
+    static const char *const parts[] = {"train", "test", "all"}; /* in the order of bdl__data_part */
+    bdl_data *made = NULL;
+    int i_part = 0;
+    while (i_part < 3 && (!part || strcmp(part, parts[i_part]) != 0)) {
+        i_part++;
+    }
+    BDL__CHECK(i_part < 3, BDL_ERR_INVALID_ARGUMENT, "part must be train, test or all, got '%.50s'",
+               part ? part : "");
+    BDL__CHECK(text, BDL_ERR_INVALID_ARGUMENT, "the data's text must not be NULL");
+    BDL__TRY(new_data(context, &made));
+    return give(bdl__dataset_open(&context->allocator, &context->log, context->pool, text,
+                                  (bdl__data_part)i_part, &made->dataset),
+                made, data);
+}
+
+static void store_word(uint64_t word, uint8_t bytes[8])
+{
+    for (int i = 0; i < 8; i++) {
+        bytes[i] = (uint8_t)(word >> 8 * i);
+    }
+}
+
+bdl_status bdl_data_get_stats(const bdl_data *data, bdl_data_stats *stats)
+{
+    BDL__CHECK(stats->struct_size == sizeof *stats, BDL_ERR_INVALID_ARGUMENT,
+               "bdl_data_stats: struct_size is %zu, expected %zu", stats->struct_size, sizeof *stats);
+    bdl__rows_stats found;
+    BDL__TRY(bdl__rows_get_stats(data->dataset, &found));
+    *stats = (bdl_data_stats){.struct_size = sizeof *stats,
+                              .n_rows = found.n,
+                              .n_classes = found.n_classes,
+                              .memory_size = found.memory_size,
+                              .spilled_size = found.spilled_size};
+    store_word(found.key_xor.high, stats->key_xor);
+    store_word(found.key_xor.low, stats->key_xor + 8);
+    store_word(found.key_sum.high, stats->key_sum);
+    store_word(found.key_sum.low, stats->key_sum + 8);
+    return BDL_OK;
+}
+
+bdl_status bdl__data_need_finished(const bdl_data *data)
+{
+    BDL__TRY(bdl__context_use(data->context));
+    BDL__CHECK(bdl__rows_is_finished(data->dataset), BDL_ERR_STATE,
+               "data '%s' still take rows: finish them first", data->dataset->text);
+    return BDL_OK;
+}
+
+void bdl_data_free(bdl_data *data)
+{
+    if (data) {
+        bdl_context *const context = data->context;
+        bdl__dataset_free(data->dataset);
+        bdl__free(&context->allocator, data, sizeof *data);
+    }
+}

@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Data sets whose rows a program pushes. Of each row the store keeps one record, [values][targets] or
+ * [encoded file][targets], and memory keeps its key and label: 20 bytes a row.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cpu.h"
+#include "data/rows.h"
+#include "data/store.h"
+
+typedef struct pushed_state {
+    bdl__rows_options options; /* strings in the data set's arena, or not used any more */
+    bdl__store *store;         /* owned */
+    size_t values_size;        /* bytes of a row's values; 0 = encoded */
+    size_t targets_begin;      /* where in a record targets begin; not for encoded rows */
+    size_t targets_size;
+    bdl__key *keys;  /* owned, [capacity] */
+    int32_t *labels; /* owned, [capacity]; with classes */
+    int64_t capacity;
+    int64_t largest; /* class so far, -1 = none */
+    bdl__key key_xor, key_sum;
+    bool is_finished, is_broken;
+} pushed_state;
+
+/* ---- the reader ---- */
+
+/* Decodes [file][targets]. Decoding uses the sample's scratch, so targets are put there afterwards. */
+static bdl_status decode_row(const pushed_state *state, int64_t i, bdl__buffer *buffer,
+                             bdl__sample *sample)
+{
+    const void *record = NULL;
+    size_t size = 0;
+    BDL__TRY(bdl__store_read(state->store, i, buffer, &record, &size));
+    size -= state->targets_size;
+    BDL__TRY(bdl__image_decode(record, size, state->options.shape.dim[0], "the encoded image",
+                               sample));
+    if (state->targets_size > 0) {
+        BDL__TRY(bdl__buffer_need(&sample->scratch, state->targets_size));
+        memcpy(sample->scratch.data, (const char *)record + size, state->targets_size);
+        sample->target = sample->scratch.data;
+    }
+    return BDL_OK;
+}
+
+static bdl_status read_row(const bdl__dataset *dataset, int64_t i, bdl__sample *sample)
+{
+    const pushed_state *state = dataset->state;
+    sample->label = state->labels != NULL ? state->labels[i] : 0;
+    if (state->values_size == 0) {
+        bdl__buffer buffer = {.allocator = dataset->allocator};
+        const bdl_status status = decode_row(state, i, &buffer, sample);
+        bdl__buffer_free(&buffer);
+        return status;
+    }
+    const void *record = NULL;
+    size_t size = 0;
+    BDL__TRY(bdl__store_read(state->store, i, &sample->buffer, &record, &size));
+    sample->element = dataset->element;
+    sample->shape = dataset->shape;
+    sample->data = record;
+    sample->target = NULL;
+    if (state->targets_size > 0) {
+        sample->target = (const void *)((const char *)record + state->targets_begin);
+    }
+    return BDL_OK;
+}
+
+static bdl__key key_of(const bdl__dataset *dataset, int64_t i)
+{
+    const pushed_state *state = dataset->state;
+    return state->keys[i];
+}
+
+static void close_set(bdl__dataset *dataset)
+{
+    pushed_state *state = dataset->state;
+    if (state == NULL) {
+        return;
+    }
+    bdl__store_free(state->store);
+    bdl__free(dataset->allocator, state->keys, (size_t)state->capacity * sizeof(bdl__key));
+    bdl__free(dataset->allocator, state->labels, (size_t)state->capacity * sizeof(int32_t));
+}
+
+static const bdl__reader pushed_reader = {
+    .name = "pushed", .read = read_row, .key = key_of, .close = close_set};
+
+/* ---- creation ---- */
+
+static const char *directory_of(const bdl__rows_options *options)
+{
+    const char *directory = options->spill_directory;
+    if (directory == NULL || directory[0] == 0) {
+        directory = getenv("TMPDIR");
+    }
+    return directory != NULL && directory[0] != 0 ? directory : "/tmp";
+}
+
+static bdl_status open_store(bdl__dataset *dataset, const bdl__rows_options *options)
+{
+    void *memory = NULL;
+    BDL__TRY(bdl__arena_alloc(&dataset->arena, sizeof(pushed_state), &memory));
+    pushed_state *state = memory;
+    dataset->state = state;
+    dataset->reader = &pushed_reader;
+    state->options = *options;
+    state->largest = -1;
+    if (!options->is_encoded) {
+        const size_t element_size = options->element == BDL__ELEMENT_U8 ? 1 : sizeof(float);
+        state->values_size = (size_t)bdl__shape_count(&options->shape) * element_size;
+    }
+    if (options->label_kind == BDL__LABEL_FLOATS) {
+        state->targets_size = (size_t)bdl__shape_count(&options->target_shape) * sizeof(float);
+    }
+    state->targets_begin = state->targets_size > 0
+                               ? bdl__align_up(state->values_size, sizeof(float))
+                               : state->values_size;
+    const bdl__store_options store_options = {
+        .row_size = options->is_encoded ? 0 : state->targets_begin + state->targets_size,
+        .memory_limit = options->memory_limit > 0 ? options->memory_limit : bdl__memory_usable() / 2,
+        .directory = directory_of(options)};
+    return bdl__store_create(dataset->allocator, &store_options, &state->store);
+}
+
+bdl_status bdl__rows_create(const bdl_allocator *allocator, const bdl__log *log,
+                            const bdl__rows_options *options, bdl__dataset **dataset)
+{
+    bdl__dataset *made;
+    BDL__TRY(bdl__rows_describe(allocator, log, options, &made));
+    const bdl_status status = open_store(made, options);
+    if (status != BDL_OK) {
+        bdl__dataset_free(made);
+        return status;
+    }
+    *dataset = made;
+    return BDL_OK;
+}
+
+/* ---- pushing ---- */
+
+/* Room for the keys and labels of `n` rows in all. */
+static bdl_status grow(const bdl__dataset *dataset, pushed_state *state, int64_t n)
+{
+    if (n <= state->capacity) {
+        return BDL_OK;
+    }
+    const int64_t capacity = BDL__MAX(n, BDL__MAX(INT64_C(1024), state->capacity * 2));
+    void *keys = state->keys, *labels = state->labels;
+    if (dataset->label_kind == BDL__LABEL_CLASS) {
+        BDL__TRY(bdl__realloc(dataset->allocator, (size_t)state->capacity * sizeof(int32_t),
+                              (size_t)capacity * sizeof(int32_t), &labels));
+        state->labels = labels;
+    }
+    const bdl_status status =
+        bdl__realloc(dataset->allocator, (size_t)state->capacity * sizeof(bdl__key),
+                     (size_t)capacity * sizeof(bdl__key), &keys);
+    if (status != BDL_OK) { /* both arrays have one size: back to the old one */
+        (void)bdl__realloc(dataset->allocator, (size_t)capacity * sizeof(int32_t),
+                           (size_t)state->capacity * sizeof(int32_t), &labels);
+        return status;
+    }
+    state->keys = keys;
+    state->capacity = capacity;
+    return BDL_OK;
+}
+
+/* An encoded row's key: of its bytes, then of its labels as float64. */
+static bdl_status encoded_key(const bdl__dataset *dataset, const void *file, size_t size,
+                              const bdl__sample *sample, bdl__buffer *scratch, bdl__key *key)
+{
+    const bool is_class = dataset->label_kind == BDL__LABEL_CLASS;
+    const int64_t n_labels = is_class                                      ? 1
+                             : dataset->label_kind == BDL__LABEL_FLOATS
+                                 ? bdl__shape_count(&dataset->target_shape)
+                                 : 0;
+    const size_t labels_size = (size_t)n_labels * sizeof(double);
+    BDL__TRY(bdl__buffer_need(scratch, size + labels_size));
+    char *bytes = scratch->data;
+    memcpy(bytes, file, size);
+    for (int64_t i = 0; i < n_labels; i++) {
+        const double label = is_class ? (double)sample->label : (double)sample->target[i];
+        memcpy(bytes + size + (size_t)i * sizeof(double), &label, sizeof label);
+    }
+    *key = bdl__hash128(bytes, size + labels_size);
+    return BDL_OK;
+}
+
+typedef struct key_work {
+    const bdl__dataset *dataset;
+    const pushed_state *state;
+    const bdl__rows *rows;
+    bdl__key *keys;
+    _Atomic bool is_failed;
+} key_work;
+
+static bdl_status key_of_pushed(const key_work *work, int64_t i, bdl__sample *sample)
+{
+    const bdl__dataset *dataset = work->dataset;
+    const bdl__rows *rows = work->rows;
+    if (rows->keys != NULL) {
+        work->keys[i] = bdl__key_from_bytes(rows->keys + 16 * i);
+        return BDL_OK;
+    }
+    sample->label = rows->labels != NULL ? (int32_t)rows->labels[i] : 0;
+    if (work->state->targets_size > 0) {
+        sample->target = rows->targets + (size_t)i * work->state->targets_size / sizeof(float);
+    }
+    if (work->state->values_size == 0) {
+        return encoded_key(dataset, rows->files[i], (size_t)rows->sizes[i], sample, &sample->scratch,
+                           &work->keys[i]);
+    }
+    sample->data = (const char *)rows->values + (size_t)i * work->state->values_size;
+    return bdl__row_key(dataset, sample, &sample->scratch, &work->keys[i]);
+}
+
+static void compute_keys(void *arg, int64_t begin, int64_t end, int worker)
+{
+    key_work *work = arg;
+    bdl__sample sample;
+    (void)worker;
+    bdl__sample_init(&sample, work->dataset->allocator);
+    sample.element = work->dataset->element;
+    sample.shape = work->dataset->shape;
+    for (int64_t i = begin; i < end; i++) {
+        if (key_of_pushed(work, i, &sample) != BDL_OK) {
+            atomic_store(&work->is_failed, true);
+            break;
+        }
+    }
+    bdl__sample_free(&sample);
+}
+
+/* One row's record, from its two parts. */
+static bdl_status append_record(pushed_state *state, const bdl__rows *rows, int64_t i,
+                                bdl__buffer *record)
+{
+    const bool is_encoded = state->values_size == 0;
+    const size_t values_size = is_encoded ? (size_t)rows->sizes[i] : state->values_size;
+    const size_t targets_begin = is_encoded ? values_size : state->targets_begin;
+    const char *values = rows->values;
+    const char *targets = (const char *)rows->targets + (size_t)i * state->targets_size;
+    BDL__TRY(bdl__buffer_need(record, targets_begin + state->targets_size));
+    char *bytes = record->data;
+    memcpy(bytes, is_encoded ? rows->files[i] : values + (size_t)i * values_size, values_size);
+    memcpy(bytes + targets_begin, targets, state->targets_size);
+    return bdl__store_append(state->store, bytes, targets_begin + state->targets_size);
+}
+
+static bdl_status append_rows(const bdl__dataset *dataset, pushed_state *state,
+                              const bdl__rows *rows)
+{
+    if (state->targets_size == 0 && state->values_size > 0) {
+        return bdl__store_append_many(state->store, rows->values, rows->n);
+    }
+    bdl__buffer record = {.allocator = dataset->allocator};
+    bdl_status status = BDL_OK;
+    for (int64_t i = 0; i < rows->n && status == BDL_OK; i++) {
+        status = state->targets_size == 0
+                     ? bdl__store_append(state->store, rows->files[i], (size_t)rows->sizes[i])
+                     : append_record(state, rows, i, &record);
+    }
+    bdl__buffer_free(&record);
+    return status;
+}
+
+/* The new rows' labels and keys are part of the data set from here on. */
+static void count_rows(bdl__dataset *dataset, pushed_state *state, const bdl__rows *rows)
+{
+    for (int64_t i = 0; i < rows->n && state->labels != NULL; i++) {
+        state->labels[dataset->n + i] = (int32_t)rows->labels[i];
+    }
+    if (state->labels != NULL) {
+        const int64_t largest = bdl__rows_largest(rows->labels, rows->n);
+        state->largest = BDL__MAX(state->largest, largest);
+    }
+    for (int64_t i = 0; i < rows->n; i++) {
+        const bdl__key key = state->keys[dataset->n + i];
+        state->key_xor.high ^= key.high;
+        state->key_xor.low ^= key.low;
+        state->key_sum.low += key.low;
+        state->key_sum.high += key.high + (state->key_sum.low < key.low ? 1 : 0);
+    }
+    dataset->n += rows->n;
+}
+
+static bdl_status need_open(const bdl__dataset *dataset)
+{
+    BDL__CHECK(dataset->reader == &pushed_reader, BDL_ERR_STATE,
+               "data '%s' was not made for pushing", dataset->text);
+    const pushed_state *state = dataset->state;
+    BDL__CHECK(!state->is_finished, BDL_ERR_STATE, "data '%s' is finished and takes no more rows",
+               dataset->text);
+    BDL__CHECK(!state->is_broken, BDL_ERR_STATE,
+               "data '%s' lost rows in a push that failed and can only be freed", dataset->text);
+    return BDL_OK;
+}
+
+bdl_status bdl__rows_push(bdl__dataset *dataset, bdl__pool *pool, const bdl__rows *rows)
+{
+    BDL__TRY(need_open(dataset));
+    pushed_state *state = dataset->state;
+    if (rows->n == 0) {
+        return BDL_OK;
+    }
+    BDL__TRY(bdl__rows_check(dataset, &state->options, pool, dataset->n, rows));
+    BDL__TRY(grow(dataset, state, dataset->n + rows->n));
+    key_work work = {
+        .dataset = dataset, .state = state, .rows = rows, .keys = state->keys + dataset->n};
+    BDL__TRY(bdl__data_parallel(pool, rows->n, 64, compute_keys, &work));
+    BDL__CHECK(!atomic_load(&work.is_failed), BDL_ERR_OUT_OF_MEMORY,
+               "data '%s': no memory for the keys of rows", dataset->text);
+    const bdl_status status = append_rows(dataset, state, rows);
+    if (status != BDL_OK) {
+        state->is_broken = true;
+        return bdl__fail_in(status, "data '%s'", dataset->text);
+    }
+    count_rows(dataset, state, rows);
+    return BDL_OK;
+}
+
+/* ---- finishing ---- */
+
+/* Images are described by the first one, as those of files are. */
+static bdl_status describe_first_image(bdl__dataset *dataset)
+{
+    bdl__sample sample;
+    bdl__sample_init(&sample, dataset->allocator);
+    const bdl_status status = read_row(dataset, 0, &sample);
+    if (status == BDL_OK) {
+        dataset->shape = sample.shape;
+    }
+    bdl__sample_free(&sample);
+    return status == BDL_OK ? BDL_OK : bdl__fail_in(status, "row 0");
+}
+
+bdl_status bdl__rows_finish(bdl__dataset *dataset)
+{
+    BDL__TRY(need_open(dataset));
+    pushed_state *state = dataset->state;
+    bdl_status status = bdl__store_seal(state->store);
+    state->is_broken = status != BDL_OK;
+    if (dataset->label_kind == BDL__LABEL_CLASS && state->options.n_classes == 0) {
+        dataset->n_classes = state->largest + 1;
+    }
+    if (status == BDL_OK) {
+        status = bdl__dataset_check(dataset);
+    }
+    if (status == BDL_OK && state->options.is_encoded) {
+        status = describe_first_image(dataset);
+    }
+    if (status != BDL_OK) {
+        return bdl__fail_in(status, "data '%s'", dataset->text);
+    }
+    state->is_finished = true;
+    return BDL_OK;
+}
+
+bool bdl__rows_is_finished(const bdl__dataset *dataset)
+{
+    const pushed_state *state = dataset->state;
+    return dataset->reader != &pushed_reader || state->is_finished;
+}
+
+bdl_status bdl__rows_get_stats(const bdl__dataset *dataset, bdl__rows_stats *stats)
+{
+    *stats = (bdl__rows_stats){.n = dataset->n, .n_classes = dataset->n_classes};
+    if (dataset->reader != &pushed_reader) {
+        return BDL_OK;
+    }
+    const pushed_state *state = dataset->state;
+    const size_t index_size = sizeof(bdl__key) + (state->labels != NULL ? sizeof(int32_t) : 0);
+    stats->memory_size =
+        bdl__store_memory(state->store) + state->capacity * (int64_t)index_size;
+    stats->spilled_size = bdl__store_spilled(state->store);
+    stats->key_xor = state->key_xor;
+    stats->key_sum = state->key_sum;
+    return BDL_OK;
+}
