@@ -54,5 +54,6 @@ function(bdl_compile_options target)
     $<$<BOOL:${BDL_FUZZ}>:-fsanitize=fuzzer-no-link>)
   target_link_options(${target} PRIVATE ${BDL_INSTRUMENT_FLAGS})
   target_compile_definitions(${target} PRIVATE
-    $<$<BOOL:${BDL_IMAGES}>:BDL_WITH_IMAGES=1> $<$<BOOL:${BDL_ONEDNN}>:BDL_WITH_ONEDNN=1>)
+    $<$<BOOL:${BDL_IMAGES}>:BDL_WITH_IMAGES=1> $<$<BOOL:${BDL_ONEDNN}>:BDL_WITH_ONEDNN=1>
+    $<$<BOOL:${BDL_TLS}>:BDL_WITH_TLS=1>)
 endfunction()

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * SHA-256 (FIPS 180-4, section 6.2), CRC-32C (Castagnoli's polynomial, reflected: 0x82F63B78) and the
+ * SHA-256 (FIPS 180-4, section 6.2), HMAC (RFC 2104), CRC-32C (Castagnoli's polynomial, reflected: 0x82F63B78) and the
  * row hash. All read bytes in a fixed order, so that every machine finds the same values.
  *
  * The row hash keeps two 64-bit lanes. Each 8-byte little-endian word is xored into both; each lane is
@@ -10,6 +10,7 @@
  */
 #include "base/hash.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/compiler.h"
@@ -132,6 +133,45 @@ void bdl__sha256_hex(const uint8_t digest[32], char hex[65])
         hex[2 * i + 1] = digits[digest[i] & 15];
     }
     hex[64] = '\0';
+}
+
+/* ---- HMAC */
+
+static void hash_padded(const uint8_t *key, size_t key_size, uint8_t pad, const void *message,
+                        size_t size, uint8_t digest[32])
+{
+    bdl__sha256 hash;
+    uint8_t block[64];
+    memset(block, pad, sizeof block);
+    for (size_t i = 0; i < key_size; i++) {
+        block[i] ^= key[i];
+    }
+    bdl__sha256_init(&hash);
+    bdl__sha256_update(&hash, block, sizeof block);
+    bdl__sha256_update(&hash, message, size);
+    bdl__sha256_final(&hash, digest);
+    explicit_bzero(block, sizeof block);
+    explicit_bzero(&hash, sizeof hash);
+}
+
+void bdl__hmac_sha256(const void *key, size_t key_size, const void *message, size_t size,
+                      uint8_t mac[32])
+{
+    uint8_t inner[32];
+    assert(key_size <= 64);
+    hash_padded(key, key_size, 0x36, message, size, inner);
+    hash_padded(key, key_size, 0x5C, inner, sizeof inner, mac);
+}
+
+bool bdl__equal_in_constant_time(const void *a, const void *b, size_t size)
+{
+    const volatile uint8_t *const x = a;
+    const volatile uint8_t *const y = b;
+    uint8_t difference = 0;
+    for (size_t i = 0; i < size; i++) {
+        difference |= (uint8_t)(x[i] ^ y[i]);
+    }
+    return difference == 0;
 }
 
 /* ---- CRC-32C */

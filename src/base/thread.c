@@ -118,6 +118,25 @@ static bool may_spin(int n_workers)
     return n_workers <= n_processors;
 }
 
+bool bdl__word_spin(_Atomic uint32_t *word, uint32_t old)
+{
+    return may_spin(2) ? spin_while(word, old)
+                       : atomic_load_explicit(word, memory_order_acquire) != old;
+}
+
+void bdl__word_wait(_Atomic uint32_t *word, uint32_t old, double seconds)
+{
+    const time_t whole = (time_t)seconds;
+    const struct timespec limit = {.tv_sec = whole,
+                                   .tv_nsec = (long)((seconds - (double)whole) * 1e9)};
+    (void)syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, old, &limit, NULL, 0);
+}
+
+void bdl__word_wake(_Atomic uint32_t *word)
+{
+    futex_wake(word, INT_MAX);
+}
+
 void bdl__barrier_wait(bdl__barrier *barrier, int n)
 {
     if (n <= 1) {

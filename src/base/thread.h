@@ -51,6 +51,14 @@ bdl_status bdl__thread_start(const bdl_allocator *allocator, void (*fn)(void *),
                              bdl__thread **thread);
 void bdl__thread_join(bdl__thread *thread); /* NULL ok; frees it */
 
+/* Waits a moment, without the kernel, for *word to be no longer `old`; false when it still is. Does not wait where this
+ * process has but one processor. */
+bool bdl__word_spin(_Atomic uint32_t *word, uint32_t old);
+/* Sleeps until somebody changes *word and wakes, or `seconds` have passed; not at all when it is no longer `old`. */
+void bdl__word_wait(_Atomic uint32_t *word, uint32_t old, double seconds);
+/* Wakes all that sleep on the word, which was changed before. */
+void bdl__word_wake(_Atomic uint32_t *word);
+
 /* Sets flush-to-zero and round-to-nearest on this thread; returns the old state for the restore. */
 uint64_t bdl__fp_state_enter(void);
 void bdl__fp_state_leave(uint64_t old_state);

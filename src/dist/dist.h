@@ -39,17 +39,19 @@ typedef struct bdl__group bdl__group;
 typedef struct bdl__group_options {
     int rank; /* 0 .. n_ranks - 1 */
     int n_ranks;
-    const uint8_t *secret; /* BDL__SECRET_SIZE random bytes, the same on all ranks; copied, wiped by free */
-    const char *bind;      /* address, host or interface (eth0) to listen on; NULL = 127.0.0.1 */
-    int first_port;        /* ports to try, both ends included; 0, 0 = any */
+    const uint8_t
+        *secret; /* BDL__SECRET_SIZE random bytes, the same on all ranks; copied, wiped by free */
+    const char *bind; /* address, host or interface (eth0) to listen on; NULL = 127.0.0.1 */
+    int first_port;   /* ports to try, both ends included; 0, 0 = any */
     int last_port;
     double connect_seconds;   /* for all ranks to have come and connected; 0 = 60 */
     double handshake_seconds; /* for one connection to prove itself; 0 = 10 */
     double wait_seconds;      /* for one wait or collective; 0 = 600 */
-    double silence_seconds;   /* a peer that says nothing for so long is dead (peers that only compute say that
+    double
+        silence_seconds; /* a peer that says nothing for so long is dead (peers that only compute say that
                                  they live, by themselves); 0 = 30 */
-    bool tls;                 /* encrypt by TLS 1.3; BDL_ERR_UNSUPPORTED in builds without it */
-    const void *hello;        /* data for bdl__group_hello of the others, copied; may be NULL */
+    bool tls;            /* encrypt by TLS 1.3; BDL_ERR_UNSUPPORTED in builds without it */
+    const void *hello; /* data for bdl__group_hello of the others, copied; may be NULL */
     size_t hello_size;
     const _Atomic int *cancel; /* non-zero ends every wait with BDL_ERR_CANCELLED; may be NULL */
 } bdl__group_options;
