@@ -134,7 +134,7 @@ typedef struct bdl_model bdl_model;
  *  One thread at a time. @since 0.1 */
 typedef struct bdl_options bdl_options;
 
-/** Makes the options of `verb`: "train", "eval", "predict", "inspect". @since 0.1 */
+/** Makes the options of `verb`: "train", "eval", "predict", "inspect", "learn". @since 0.1 */
 BDL_API bdl_status bdl_options_create(bdl_context *context, const char *verb,
                                       bdl_options **options);
 /** Frees options. NULL is fine. @since 0.1 */
@@ -425,6 +425,40 @@ BDL_API bdl_status bdl_model_forward(bdl_model *model, const float *src, int64_t
 BDL_API bdl_status bdl_model_sizes(const bdl_model *model, int64_t *src_count, int64_t *dst_count);
 /** Frees a model. NULL is fine. @since 0.1 */
 BDL_API void bdl_model_free(bdl_model *model);
+
+/* ---- training by hand ---------------------------------------------------------------------------- */
+
+/** Training of a model step by step: forward and backward or a loss, then a step. Gradients add up until they are
+ *  cleared. One thread at a time. @since 0.1 */
+typedef struct bdl_learner bdl_learner;
+
+/** `options` are those of "learn" (optim, loss, clip, precision, seed). `model` [borrowed] is finished, has one input
+ *  and float32 weights, and must outlive the learner. @since 0.1 */
+BDL_API bdl_status bdl_learner_create(bdl_context *context, const bdl_options *options,
+                                      bdl_model *model, bdl_learner **learner);
+/** Runs `n` row-major samples forward as in training (dropout drops, batch normalization uses the batch's statistics
+ *  and updates its running ones) into `dst`, n times the output's values. Batches of one size reuse their plan.
+ *  @since 0.1 */
+BDL_API bdl_status bdl_learner_forward(bdl_learner *learner, int64_t n, const float *src, float *dst);
+/** After bdl_learner_forward, once: adds the gradients that belong to `diff_dst`, the gradient of a loss by that
+ *  output. `diff_src` [nullable] gets the gradient by the input. It computes the forward pass again, with the same
+ *  random numbers. @since 0.1 */
+BDL_API bdl_status bdl_learner_backward(bdl_learner *learner, const float *diff_dst, float *diff_src);
+/** The mean loss of `n` samples by the criterion of the options, and adds its gradients. Either `labels`, n class
+ *  numbers, or `targets`, n times the output's values, is given. A loss that is not finite is BDL_ERR_NUMERIC and
+ *  leaves gradients of no use. @since 0.1 */
+BDL_API bdl_status bdl_learner_loss(bdl_learner *learner, int64_t n, const float *src,
+                                    const double *labels, const float *targets, double *loss);
+/** Updates the weights by the gradients so far. `rate` is the learning rate; 0 = that of the option `optim`.
+ *  @since 0.1 */
+BDL_API bdl_status bdl_learner_step(bdl_learner *learner, double rate);
+/** Sets all gradients to zero. @since 0.1 */
+BDL_API bdl_status bdl_learner_zero_grad(bdl_learner *learner);
+/** The gradient of weight tensor `i` [borrowed]: row-major, as long as the learner lives. It may be changed before
+ *  a step. @since 0.1 */
+BDL_API bdl_status bdl_learner_grad(const bdl_learner *learner, int64_t i, float **grad);
+/** Frees a learner; the model stays as it was trained. NULL is fine. @since 0.1 */
+BDL_API void bdl_learner_free(bdl_learner *learner);
 
 /** Version as text, "0.1.0". @since 0.1 */
 BDL_API const char *bdl_version(void);

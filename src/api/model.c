@@ -184,30 +184,6 @@ static bdl_status open_runner(bdl_model *model)
                                               &model->runner);
 }
 
-/* Samples first .. first + n into lanes, the last one repeated to the end of its slice. */
-static void to_lanes(const float *src, int64_t n, int64_t count, int lanes, float *dst)
-{
-    const int64_t n_lanes = bdl__round_up(n, BDL__SLICE);
-    for (int64_t s = 0; s < n_lanes; s++) {
-        const float *const sample = src + BDL__MIN(s, n - 1) * count;
-        float *const part = dst + s / lanes * lanes * count + s % lanes;
-        for (int64_t i = 0; i < count; i++) {
-            part[i * lanes] = sample[i];
-        }
-    }
-}
-
-static void from_lanes(const bdl__exec *exec, int64_t n, int64_t count, int lanes, float *dst)
-{
-    const bdl__span span = bdl__exec_output(exec, 0);
-    for (int64_t s = 0; s < n; s++) {
-        const float *const part = (const float *)bdl__span_part(span, s / lanes) + s % lanes;
-        for (int64_t i = 0; i < count; i++) {
-            dst[s * count + i] = part[i * lanes];
-        }
-    }
-}
-
 static bdl_status forward_some(bdl_model *model, const float *src, int64_t n, int64_t n_src,
                                int64_t n_dst, float *lanes_memory, float *dst)
 {
@@ -217,7 +193,7 @@ static bdl_status forward_some(bdl_model *model, const float *src, int64_t n, in
     for (int64_t i = 0; i < n_slices; i++) {
         valid[i] = (int32_t)BDL__MIN(BDL__SLICE, n - i * BDL__SLICE);
     }
-    to_lanes(src, n, n_src, lanes, lanes_memory);
+    bdl__to_lanes(src, n, n_src, lanes, lanes_memory);
     const bdl__batch batch = {.n_samples = n,
                               .n_slices = n_slices,
                               .valid = valid,
@@ -225,7 +201,7 @@ static bdl_status forward_some(bdl_model *model, const float *src, int64_t n, in
                               .input_stride = n_src * lanes * (int64_t)sizeof(float)};
     bdl__exec *exec = NULL;
     BDL__TRY(bdl__runner_run(model->runner, &batch, 0, 0, NULL, NULL, &exec));
-    from_lanes(exec, n, n_dst, lanes, dst);
+    bdl__from_lanes(bdl__exec_output(exec, 0), n, n_dst, lanes, dst);
     return BDL_OK;
 }
 

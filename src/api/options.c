@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "api/api.h"
+#include "train/learner.h"
 
 #define EVAL(member, ...) BDL_FIELD(bdl__eval_params, member, __VA_ARGS__)
 #define PREDICT(member, ...) BDL_FIELD(bdl__predict_params, member, __VA_ARGS__)
@@ -50,7 +51,8 @@ const bdl__schema bdl__predict_schema = VERB("predict", predict_fields, bdl__pre
 const bdl__schema bdl__inspect_schema = VERB("inspect", inspect_fields, bdl__inspect_params);
 
 static const bdl__schema *const verbs[] = {&bdl__train_schema, &bdl__eval_schema,
-                                           &bdl__predict_schema, &bdl__inspect_schema};
+                                           &bdl__predict_schema, &bdl__inspect_schema,
+                                           &bdl__learn_schema};
 
 bdl_status bdl_options_create(bdl_context *context, const char *verb, bdl_options **options)
 {
@@ -60,7 +62,7 @@ bdl_status bdl_options_create(bdl_context *context, const char *verb, bdl_option
             schema = verbs[i];
         }
     }
-    BDL__CHECK(schema, BDL_ERR_NOT_FOUND, "no options for '%s': train, eval, predict, inspect", verb);
+    BDL__CHECK(schema, BDL_ERR_NOT_FOUND, "no options for '%s': train, eval, predict, inspect, learn", verb);
     void *memory = NULL;
     BDL__TRY(bdl__alloc(&context->allocator, sizeof **options, &memory));
     bdl_options *const made = memory;

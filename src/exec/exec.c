@@ -206,6 +206,9 @@ static void call_timed(bdl__exec *exec, const bdl__segment *segment, int i_team,
                        int64_t i_op, int64_t i_part, int64_t n_parts, int rank, int size)
 {
     const bdl__op *const op = &exec->plan->ops[i_op];
+    if (op->is_backward && exec->batch.forward_only) {
+        return;
+    }
     if (!exec->op_seconds) {
         bdl__exec_call(exec, segment, i_team, worker, op, i_part, n_parts, rank, size);
         return;

@@ -25,6 +25,7 @@ typedef struct bdl__exec_batch {
     bdl__span target;
     const bdl__span *output_diffs; /* [graph outputs], with the plan's external_diffs */
     const bdl__reduce *reduce; /* NULL = no other ranks */
+    bool forward_only;     /* of a training plan; gradients are undefined then */
     uint64_t seed;         /* of dropout and the like */
     uint64_t step;         /* number of the iteration, for the same */
 } bdl__exec_batch;

@@ -38,4 +38,12 @@ bdl_status bdl__runner_find_nonfinite(bdl__runner *runner, const bdl__batch *bat
 /* The plan for a full batch, made now if it was not; for listings. */
 bdl_status bdl__runner_plan(bdl__runner *runner, const bdl__plan **plan);
 
+/* ---- lanes.c ---- */
+
+/* `n` row-major samples of `count` floats into sample lanes, the last one repeated to the end of its slice; `dst` has
+ * room for whole slices. */
+void bdl__to_lanes(const float *src, int64_t n, int64_t count, int lanes, float *dst);
+/* And back. */
+void bdl__from_lanes(bdl__span span, int64_t n, int64_t count, int lanes, float *dst);
+
 #endif

@@ -142,6 +142,10 @@ const bdl__saved *bdl__trainer_saved(const bdl__trainer *trainer);
 /* SHA-256 (hex) over weights, buffers and optimizer state: equal only for equal bits. */
 void bdl__trainer_fingerprint(const bdl__trainer *trainer, char hex[65]);
 
+/* What the update treats differently, from the graph's weights; in the arena (ranges.c). */
+bdl_status bdl__train_ranges(bdl__arena *arena, const bdl__graph *graph, bdl__param_range **ranges,
+                             int64_t *n_ranges);
+
 /* ---- evaluation and prediction ------------------------------------------------------------------ */
 
 /* Means over a data set: value[i] belongs to heads->name[i]. Up to the share `most_broken` of image files may be

@@ -125,32 +125,6 @@ static bdl_status open_batcher(bdl__trainer *t)
     return BDL_OK;
 }
 
-/* Ranges of the flat vector with their own rates; neighbours that are treated alike are one range. */
-static bdl_status make_ranges(bdl__trainer *t)
-{
-    const bdl__graph *const graph = t->saved->model->graph;
-    void *memory = NULL;
-    BDL__TRY(bdl__arena_alloc(&t->arena, (size_t)(graph->n_params + 1) * sizeof *t->ranges, &memory));
-    t->ranges = memory;
-    for (int64_t i = 0; i < graph->n_params; i++) {
-        const bdl__param *const p = &graph->params[i];
-        bdl__param_range *const last = t->n_ranges ? &t->ranges[t->n_ranges - 1] : NULL;
-        const int64_t end = p->offset + bdl__round_up(p->count, BDL__PARAM_ALIGNMENT);
-        if (last && last->end == p->offset && last->frozen == p->frozen &&
-            !(last->lr_scale < p->lr_scale) && !(last->lr_scale > p->lr_scale) &&
-            !(last->decay_scale < p->decay_scale) && !(last->decay_scale > p->decay_scale)) {
-            last->end = end;
-            continue;
-        }
-        t->ranges[t->n_ranges++] = (bdl__param_range){.begin = p->offset,
-                                                      .end = end,
-                                                      .lr_scale = p->lr_scale,
-                                                      .decay_scale = p->decay_scale,
-                                                      .frozen = p->frozen};
-    }
-    return BDL_OK;
-}
-
 static bdl_status alloc_vector(bdl__trainer *t, void **vector)
 {
     const bdl__model *const model = t->saved->model;
@@ -164,7 +138,7 @@ static bdl_status open_optim(bdl__trainer *t)
     BDL__TRY(bdl__optim_create(allocator, t->params.optim, &t->optim));
     BDL__TRY(bdl__schedule_create(allocator, t->params.schedule, &t->schedule));
     BDL__TRY(bdl__clip_parse(allocator, t->params.clip, &t->clip));
-    BDL__TRY(make_ranges(t));
+    BDL__TRY(bdl__train_ranges(&t->arena, t->saved->model->graph, &t->ranges, &t->n_ranges));
     BDL__TRY(alloc_vector(t, &t->grads));
     for (int i = 0; i < bdl__optim_n_states(t->optim); i++) {
         BDL__TRY(alloc_vector(t, &t->states[i]));
