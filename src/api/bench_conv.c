@@ -207,7 +207,7 @@ static size_t scratch_of(const struct job *j)
     const bdl__conv_dims *const d = &j->dims;
     const size_t real_size = (size_t)bdl__target_lanes(j->target) * sizeof(float);
     if (j->is_linear) {
-        return bdl__linear_scratch(1, d->oc, real_size, sizeof(float));
+        return bdl__linear_scratch(d->oc, real_size, sizeof(float));
     }
     const size_t forward = j->m > 0 ? bdl__conv_winograd_scratch(d->ic, d->oc, j->m, real_size)
                                     : bdl__conv_direct_scratch(d, false, real_size);

@@ -84,12 +84,26 @@ BDL__KERNEL_FAMILY(conv_wgrad, BDL__CONV_WGRAD_KERNELS)
 #define BDL__CONV_FEATURES 64
 #define BDL__CONV_POSITIONS 8
 
-/* Bytes of scratch of conv_wgrad_features: the block, and sums of one group's length. */
+/* Bytes of sums that may be kept at once beside what is read: half a level-2 cache. */
+#define BDL__CONV_SUMS_SIZE (512 * 1024)
+
+/* Blocks of BDL__CONV_FEATURES outputs of a group whose sums are kept at once: all, so that src is
+ * read once for them, or one. */
+static inline int64_t bdl__conv_features_kept(const bdl__conv_dims *d)
+{
+    const int64_t ocg = d->oc / d->groups;
+    const int64_t n_blocks = (ocg + BDL__CONV_FEATURES - 1) / BDL__CONV_FEATURES;
+    const int64_t size = d->ic / d->groups * d->kh * d->kw * BDL__CONV_FEATURES * 4;
+    return n_blocks * size <= BDL__CONV_SUMS_SIZE ? n_blocks : 1;
+}
+
+/* Bytes of scratch of conv_wgrad_features: the block, and the sums that are kept. */
 static inline size_t bdl__conv_features_scratch(const bdl__conv_dims *d, size_t real_size,
                                                 size_t scalar_size)
 {
+    const int64_t length = d->ic / d->groups * d->kh * d->kw;
     return BDL__CONV_POSITIONS * BDL__CONV_FEATURES * real_size +
-           (size_t)(d->ic / d->groups * d->kh * d->kw * BDL__CONV_FEATURES) * scalar_size;
+           (size_t)(bdl__conv_features_kept(d) * length * BDL__CONV_FEATURES) * scalar_size;
 }
 
 #define BDL__CONV_FEATURES_KERNELS(X) X(conv_wgrad_features, (const bdl__conv_wgrad_call *call))

@@ -99,6 +99,8 @@ typedef enum bdl__conv_reading {
 
 /* Copied rows should stay in a level-2 cache beside the weights. */
 #define BDL__CONV_PACK_SIZE (576 * 1024)
+/* Copied columns, while those of the next block are on their way into the same cache. */
+#define BDL__CONV_COLUMNS_SIZE (320 * 1024)
 
 /* A pure function of the shape, and any answer gives the same sums but for zeros added. A plane
  * that is a multiple of 4 KB puts every channel at the same place in the level-1 cache, so it is
@@ -162,7 +164,7 @@ static inline int64_t bdl__conv_row_block(const bdl__conv_axis *y, const bdl__co
 /* Columns that are copied at once for 1x1 kernels. */
 static inline int64_t bdl__conv_columns(int64_t n_channels, size_t real_size)
 {
-    const int64_t fit = BDL__CONV_PACK_SIZE / (n_channels * (int64_t)real_size) / 4 * 4;
+    const int64_t fit = BDL__CONV_COLUMNS_SIZE / (n_channels * (int64_t)real_size) / 4 * 4;
     return BDL__MIN(BDL__MAX(fit, 8), 32);
 }
 

@@ -11,6 +11,12 @@
 
 BDL__KERNEL_DECLARE(BDL__CONV_DIRECT_KERNELS)
 
+/* Channels that are added up before the next, where their data would not stay in a cache. */
+#define CHANNELS 64
+/* Weights that stay in a level-2 cache, and positions of a plane that does not. */
+#define FEW_WEIGHTS (96 * 1024)
+#define LARGE_PLANE 256
+
 /* What one group and one pair of axes need. */
 struct job {
     const bdl__conv_call *call;
@@ -153,16 +159,56 @@ static void run_planes(const struct job *job, bool packed)
 /* Columns [begin, end) of a plane -> [tile][channel][column] */
 static void pack_columns(const struct job *job, const real *src, int64_t begin, int64_t end)
 {
-    real *to = job->call->scratch;
-    for (int64_t x = begin; x < end; x += TILE_N) {
-        const int64_t n = BDL__MIN(end - x, TILE_N);
-        for (int64_t c = 0; c < job->n_channels; c++, to += n) {
-            const real *from = src + c * job->src_plane + x;
-            R_UNROLL for (int j = 0; j < TILE_N; j++) {
-                R_PREFETCH(from + TILE_N + j);
-            }
+    for (int64_t c = 0; c < job->n_channels; c++) {
+        const real *from = src + c * job->src_plane;
+        for (int64_t x = begin; x < end; x += TILE_N) {
+            const int64_t n = BDL__MIN(end - x, TILE_N);
+            real *to = (real *)job->call->scratch + (x - begin) * job->n_channels + c * n;
             for (int64_t j = 0; j < n; j++) {
-                to[j] = from[j];
+                to[j] = from[x + j];
+            }
+        }
+    }
+}
+
+/* Columns [x, x + n) of channels -> [channel][column] */
+static void pack_block(const struct job *job, const real *src, int64_t n_channels, int n, real *to)
+{
+    for (int64_t c = 0; c < n_channels; c++, src += job->src_plane) {
+        for (int j = 0; j < n; j++) {
+            *to++ = src[j];
+        }
+    }
+}
+
+/* 1x1 kernels on large planes: a tile's columns in a block of channels are read by all outputs while
+ * those of the next block are on their way. They are read as they lie but for planes of whole pages,
+ * whose channels all meet in the same place of a level-1 cache. */
+static void run_large_plane(const struct job *job)
+{
+    const int64_t n_columns = job->y.n * job->x.n;
+    tile_loop loop = loop_of(job);
+    tile_set set = job->set;
+    loop.n_y = 1;
+    loop.src_col = 1;
+    const bool is_copied = job->src_plane % 64 == 0;
+    loop.ahead_c = job->src_plane * (int64_t)sizeof(real);
+    set.ahead_tile = job->set.begin;
+    for (int64_t i = 0; i < job->call->n_parts; i++) {
+        for (int64_t x = 0; x < n_columns; x += TILE_N) {
+            const int n = (int)BDL__MIN(n_columns - x, TILE_N);
+            for (int64_t c = 0; c < job->n_channels; c += CHANNELS) {
+                const real *const src = src_of(job, i) + c * job->src_plane + x;
+                const bool is_last = c + CHANNELS >= job->n_channels;
+                loop.n_c = BDL__MIN(job->n_channels - c, CHANNELS);
+                loop.resume = c > 0;
+                loop.ahead = is_last ? src_of(job, i) + x + n : src + CHANNELS * job->src_plane;
+                loop.src_c = is_copied ? n : job->src_plane;
+                if (is_copied) {
+                    pack_block(job, src, loop.n_c, n, job->call->scratch);
+                }
+                K(tile_outputs)(&set, &loop, n, c, is_copied ? job->call->scratch : src,
+                                dst_of(job, i) + x);
             }
         }
     }
@@ -172,6 +218,11 @@ static void pack_columns(const struct job *job, const real *src, int64_t begin, 
  * the copied columns pass. */
 static void run_pointwise(const struct job *job)
 {
+    if (!job->call->add && job->set.n_outputs * job->n_channels <= FEW_WEIGHTS &&
+        job->y.n * job->x.n >= LARGE_PLANE) {
+        run_large_plane(job);
+        return;
+    }
     const int64_t n_columns = job->y.n * job->x.n;
     const int64_t block = bdl__conv_columns(job->n_channels, sizeof(real));
     const int64_t step = BDL__MAX(2048 / job->n_channels, 2);

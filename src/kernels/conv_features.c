@@ -26,6 +26,13 @@ struct job {
     scalar *sums;     /* [channel][tap][feature] */
 };
 
+/* The next block of outputs, of which `n` are left. */
+static void set_outputs(struct job *job, int64_t n)
+{
+    job->n = BDL__MIN(n, BDL__CONV_FEATURES);
+    job->n_features = (job->n + R_LANES - 1) / R_LANES * R_LANES;
+}
+
 /* The outputs [begin, result) among [from, to) whose tap at `off` meets an input of n. */
 static int64_t meet(int64_t off, int64_t stride, int64_t n, int64_t from, int64_t to,
                     int64_t *begin)
@@ -48,7 +55,8 @@ static void run_tap(const struct job *job, const struct block *block, int64_t ky
     }
     const int64_t width = block->x_end - block->x;
     const int64_t position = R_LANES * job->n_features;
-    const bool dense = d->sw == 1;
+    const bool is_first = ky == 0 && kx == 0;
+    const bool dense = d->sw == 1 && !is_first;
     const feature_loop loop = {.n_y = y_end - y,
                                .n_x = dense ? 1 : x_end - x,
                                .n_s = dense ? (x_end - x) * R_LANES : R_LANES,
@@ -59,7 +67,11 @@ static void run_tap(const struct job *job, const struct block *block, int64_t ky
                                .feature_x = position,
                                .feature_s = job->n_features,
                                .sum_m = d->kh * d->kw * job->n_features,
-                               .add = true};
+                               .add = true,
+                               .rows_ahead = is_first ? (x_end - x) * d->sw * R_LANES : 0,
+                               .ahead = is_first ? job->diff_dst + block->y * d->ow + block->x_end
+                                                 : NULL,
+                               .ahead_s = d->oh * d->ow * (int64_t)sizeof(real)};
     K(feature_rows)(&loop, d->ic / d->groups, (int)(job->n_features / R_LANES),
                     (const scalar *)(job->src + (y * d->sh + off_y) * d->iw + x * d->sw + off_x),
                     job->features + ((y - block->y) * width + x - block->x) * position,
@@ -84,9 +96,11 @@ static void run_block(const struct job *job, const struct block *block)
     }
 }
 
-static void run_positions(const struct job *job)
+/* All positions of a part, for `n_outputs` outputs by blocks. */
+static void run_positions(const struct job *job, int64_t n_outputs)
 {
     const bdl__conv_dims *d = job->d;
+    const int64_t length = d->ic / d->groups * d->kh * d->kw;
     const int64_t n_x = (d->ow + BDL__CONV_POSITIONS - 1) / BDL__CONV_POSITIONS;
     const int64_t rows = BDL__MAX(BDL__CONV_POSITIONS / d->ow, 1);
     for (int64_t y = 0; y < d->oh; y += rows) {
@@ -95,8 +109,25 @@ static void run_positions(const struct job *job)
                                         .y_end = BDL__MIN(y + rows, d->oh),
                                         .x = i * d->ow / n_x,
                                         .x_end = (i + 1) * d->ow / n_x};
-            run_block(job, &block);
+            struct job each = *job;
+            for (int64_t o = 0; o < n_outputs; o += each.n) {
+                set_outputs(&each, n_outputs - o);
+                run_block(&each, &block);
+                each.diff_dst += each.n * d->oh * d->ow;
+                each.sums += length * BDL__CONV_FEATURES;
+            }
         }
+    }
+}
+
+/* The gradients of `n_outputs` outputs from their sums, by blocks. */
+static void write_sums(struct job job, int64_t length, int64_t n_outputs, bool add, scalar *diff)
+{
+    for (int64_t o = 0; o < n_outputs; o += job.n) {
+        set_outputs(&job, n_outputs - o);
+        K(feature_untranspose)(job.sums, length, job.n, job.n_features, add, diff + o * length,
+                               length);
+        job.sums += length * BDL__CONV_FEATURES;
     }
 }
 
@@ -106,21 +137,22 @@ void K(conv_wgrad_features)(const bdl__conv_wgrad_call *call)
     const int64_t icg = d->ic / d->groups;
     const int64_t ocg = d->oc / d->groups;
     const int64_t length = icg * d->kh * d->kw;
+    const int64_t most = bdl__conv_features_kept(d) * BDL__CONV_FEATURES;
     struct job job = {.d = d, .features = call->scratch};
     job.sums = job.features + BDL__CONV_POSITIONS * BDL__CONV_FEATURES * R_LANES;
-    for (int64_t o = call->begin; o < call->end; o += job.n) {
+    for (int64_t o = call->begin; o < call->end;) {
         const int64_t group_end = (o / ocg + 1) * ocg;
-        job.n = BDL__MIN(BDL__MIN(group_end, call->end) - o, BDL__CONV_FEATURES);
-        job.n_features = (job.n + R_LANES - 1) / R_LANES * R_LANES;
+        const int64_t n = BDL__MIN(BDL__MIN(group_end, call->end) - o, most);
+        const int64_t n_blocks = (n + BDL__CONV_FEATURES - 1) / BDL__CONV_FEATURES;
         for (int64_t i = 0; i < call->n_parts; i++) {
             job.src = r_part(&call->src, i, o / ocg * icg * d->ih * d->iw);
             job.diff_dst = r_part(&call->diff_dst, i, o * d->oh * d->ow);
-            memset(job.sums, 0, (size_t)(length * job.n_features) * sizeof(scalar));
-            run_positions(&job);
-            K(feature_untranspose)(job.sums, length, job.n, job.n_features, call->add || i > 0,
-                                   (scalar *)call->diff_weights + (o - call->begin) * length,
-                                   length);
+            memset(job.sums, 0, (size_t)(n_blocks * BDL__CONV_FEATURES * length) * sizeof(scalar));
+            run_positions(&job, n);
+            write_sums(job, length, n, call->add || i > 0,
+                       (scalar *)call->diff_weights + (o - call->begin) * length);
         }
+        o += n;
     }
 }
 

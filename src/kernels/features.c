@@ -19,11 +19,23 @@ R_INLINE void run(const int m, const int n, const feature_loop *loop, const scal
             acc[k][j] = loop->add ? load(sums + k * loop->sum_m + j * R_LANES) : R(0);
         }
     }
+    R_UNROLL for (int k = 0; k < m; k++) {
+        R_UNROLL for (int j = 0; j < n; j++) { /* the next tile's */
+            R_PREFETCH_TO(sums + (k + m) * loop->sum_m + j * R_LANES);
+        }
+    }
+    const char *ahead = loop->ahead != NULL ? loop->ahead : (const void *)rows;
+    const int64_t ahead_s = loop->ahead != NULL ? loop->ahead_s : 0;
     for (int64_t y = 0; y < loop->n_y; y++) {
         for (int64_t x = 0; x < loop->n_x; x++) {
             const scalar *b = rows + y * loop->row_y + x * loop->row_x;
             const scalar *f = features + y * loop->feature_y + x * loop->feature_x;
+            R_UNROLL for (int k = 0; k < m; k++) {
+                R_PREFETCH(b + k * row_m + loop->rows_ahead);
+            }
             for (int64_t s = 0; s < loop->n_s; s++) {
+                R_PREFETCH(ahead);
+                ahead += s % 2 * ahead_s;
                 real feature[TILE_N];
                 R_UNROLL for (int j = 0; j < n; j++) {
                     feature[j] = load(f + j * R_LANES);
@@ -74,12 +86,14 @@ void K(feature_rows)(const feature_loop *loop, int64_t n_rows, int n_reals, cons
                      const scalar *features, scalar *sums)
 {
     const int64_t n_tiles = bdl__n_tiles(n_rows);
+    feature_loop each = *loop;
     for (int64_t t = 0; t < n_tiles; t++) {
         int64_t first;
         const int m = bdl__tile_at(n_rows, t, &first);
+        each.ahead = loop->ahead != NULL ? (const real *)loop->ahead + t : NULL;
         for (int j = 0; j < n_reals; j += TILE_N) {
             const int n = (int)BDL__MIN(n_reals - j, TILE_N);
-            table[n - 1][m - 1](loop, rows + first * loop->row_m, features + j * R_LANES,
+            table[n - 1][m - 1](&each, rows + first * loop->row_m, features + j * R_LANES,
                                 sums + first * loop->sum_m + j * R_LANES);
         }
     }

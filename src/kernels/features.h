@@ -20,6 +20,11 @@ typedef struct feature_loop {
     int64_t feature_y, feature_x, feature_s;
     int64_t sum_m; /* from a row's sums to the next */
     bool add;      /* sums start from their old content, not from 0 */
+    int64_t rows_ahead; /* prefetched rows, scalars from those that are read; 0 = none */
+    /* Prefetched in turn while summing, ahead_s bytes apart: by each tile of rows a line for every
+     * second sample, the tile after it those beside them. NULL = nothing. */
+    const void *ahead;
+    int64_t ahead_s;
 } feature_loop;
 
 /* sums[m][n reals] = sum of rows[m] * features */

@@ -38,10 +38,9 @@ typedef struct bdl__linear_wgrad_call {
 #define BDL__LINEAR_POSITIONS 8
 #define BDL__LINEAR_FEATURES 64
 
-static inline size_t bdl__linear_scratch(int64_t n_positions, int64_t n_out, size_t real_size,
-                                         size_t scalar_size)
+static inline size_t bdl__linear_scratch(int64_t n_out, size_t real_size, size_t scalar_size)
 {
-    const int64_t n = BDL__MIN(n_positions, BDL__LINEAR_POSITIONS);
+    const int64_t n = BDL__LINEAR_POSITIONS;
     return (size_t)(n * BDL__LINEAR_FEATURES) * real_size +
            (size_t)(n_out * BDL__LINEAR_FEATURES) * scalar_size;
 }

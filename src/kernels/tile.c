@@ -17,11 +17,23 @@ R_INLINE void run(const int m, const int n_tiles, const int n, const bool flat, 
     R_UNROLL for (int k = 0; k < rows; k++) {
         R_UNROLL for (int j = 0; j < n; j++) {
             acc[k][j] = bias != NULL ? R(bias[k]) : R(0);
+            if (loop->resume) {
+                acc[k][j] = dst[k * loop->dst_m + j * loop->dst_col];
+            }
+        }
+    }
+    const char *ahead = loop->ahead != NULL ? loop->ahead : src;
+    const int64_t ahead_c = loop->ahead != NULL ? loop->ahead_c : 0;
+    R_UNROLL for (int k = 0; k < rows; k++) {
+        R_UNROLL for (int j = 0; j < n; j++) {
+            R_PREFETCH_TO(dst + k * loop->dst_m + j * loop->dst_col);
         }
     }
     const int64_t n_y = flat ? 1 : loop->n_y;
     const int64_t n_x = flat ? 1 : loop->n_x;
     for (int64_t c = 0; c < loop->n_c; c++) {
+        R_PREFETCH(ahead);
+        ahead += c % 2 * ahead_c;
         for (int64_t y = 0; y < n_y; y++) {
             const real *s = src + (flat ? 0 : y * loop->src_y);
             const scalar *v = w + (flat ? 0 : y * loop->w_y);
@@ -134,8 +146,19 @@ void K(tile_outputs)(const tile_set *set, const tile_loop *loop, int n, int64_t 
         each.w_y = loop->w_y * m;
         each.w_x = loop->w_x * m;
         each.w_tile = set->length * m;
+        const scalar *const weights = set->packed + first * set->length + i_first * m;
+        const int64_t i_ahead = t - set->ahead_tile;
+        if (set->weights_ahead > 0) {
+            each.ahead = (const char *)weights + set->weights_ahead;
+            each.ahead_c = 2 * each.w_c * (int64_t)sizeof(scalar);
+        } else {
+            each.ahead = loop->ahead != NULL && i_ahead < 2 * TILE_N
+                             ? (const char *)loop->ahead + i_ahead / 2 * (int64_t)sizeof(real) +
+                                   i_ahead % 2 * (loop->n_c / 2) * loop->ahead_c
+                             : NULL;
+        }
         pick(pair ? 2 * m : m, n, loop->src_col)(
-            &each, src, set->packed + first * set->length + i_first * m,
+            &each, src, weights,
             set->bias != NULL ? set->bias + first : NULL, dst + first * loop->dst_m);
         t += pair ? 2 : 1;
     }

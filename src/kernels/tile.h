@@ -65,6 +65,9 @@ typedef struct tile_loop {
     int64_t dst_m;   /* from an output to the next, in reals */
     int64_t dst_col; /* from a column to the next */
     bool add;        /* add to dst */
+    bool resume;     /* sums start from dst, where earlier channels left them, instead of bias */
+    const void *ahead; /* prefetched meanwhile, a cache line every second channel; NULL = nothing */
+    int64_t ahead_c;   /* bytes from such a line to the next */
 } tile_loop;
 
 /* dst[m][col] (+)= bias[m] + sum of w * src. bias may be NULL. */
@@ -86,6 +89,10 @@ typedef struct tile_set {
     int64_t begin, end;
     const scalar *packed; /* of output 0 */
     const scalar *bias;   /* of output 0, or NULL */
+    /* What the tiles prefetch: the TILE_N columns of n_c channels from loop->ahead on, half a column
+     * by each tile from this one on; or the weights so many bytes ahead. */
+    int64_t ahead_tile;
+    int64_t weights_ahead; /* 0 = none */
 } tile_set;
 
 /* Runs a set of tiles over n columns. The loop's steps of weights are those of one output; the sums

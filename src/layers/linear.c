@@ -34,7 +34,7 @@ static const bdl__field fields[] = {
 /* Weights from which a step takes many parts. A count, so that plans are the same everywhere. */
 #define MANY_WEIGHTS (1 << 20)
 /* Bytes of gradients that are computed before they are handed on. */
-#define TILE_SIZE (256 * 1024)
+#define TILE_SIZE (512 * 1024)
 
 struct state {
     int64_t n_positions, n_in, n_out;
@@ -148,8 +148,8 @@ static bdl_status plan(bdl__planner *planner, bdl__step *step)
         const int64_t rows = TILE_SIZE / (s->n_in * (int64_t)step->scalar_size);
         s->tile = BDL__MIN(BDL__MAX(rows / BDL__TILE_M, 1) * BDL__TILE_M, s->n_out);
         s->scratch_size = bdl__align_up(
-            bdl__linear_scratch(s->n_positions, step->takes_many ? s->tile : s->n_out,
-                                step->real_size, step->scalar_size),
+            bdl__linear_scratch(step->takes_many ? s->tile : s->n_out, step->real_size,
+                                step->scalar_size),
             BDL__ALIGNMENT);
         const size_t values = (size_t)(s->tile * s->n_in) * step->scalar_size;
         BDL__TRY(bdl__plan_scratch(planner, step,

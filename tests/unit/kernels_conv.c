@@ -266,6 +266,26 @@ BDL_TEST(conv_agrees_with_the_plain_sum_in_corner_cases)
     on_every_target(corners);
 }
 
+/* Channels that are added up in blocks, planes that are read in place, whole pages among them. */
+static const struct config block_cases[] = {
+    {130, 16, 16, 13, 1, 1, 1, 1, 0, 0, 1, 1, 1, false, true},
+    {70, 17, 15, 70, 1, 1, 1, 1, 0, 0, 1, 1, 1, false, true},
+    {140, 7, 7, 70, 3, 3, 1, 1, 1, 1, 1, 1, 1, false, true},
+    {71, 5, 9, 11, 3, 3, 2, 2, 1, 1, 1, 1, 1, false, true},
+};
+
+static void blocks(bdl__target target)
+{
+    for (int64_t i = 0; i < BDL__COUNT_OF(block_cases); i++) {
+        try_config(&block_cases[i], target, BDL__FP32_EXACT, 16);
+    }
+}
+
+BDL_TEST(conv_agrees_with_the_plain_sum_in_blocks_of_channels)
+{
+    on_every_target(blocks);
+}
+
 static int64_t pick(int64_t least, int64_t most)
 {
     return least + (int64_t)(bdl_test_random() % (uint64_t)(most - least + 1));
@@ -293,4 +313,5 @@ BDL_TEST(conv_agrees_with_the_plain_sum_for_random_shapes)
 }
 
 BDL_TEST_MAIN(conv_agrees_with_the_plain_sum_in_corner_cases,
+              conv_agrees_with_the_plain_sum_in_blocks_of_channels,
               conv_agrees_with_the_plain_sum_for_random_shapes)
