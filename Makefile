@@ -7,7 +7,7 @@ JOBS ?= $(shell nproc)
 # A compiler cache, where one is installed, stays inside the clone.
 export CCACHE_DIR ?= $(CURDIR)/build/.ccache
 
-.PHONY: all build demo test test-long bench install clean goldens peers symbols reference
+.PHONY: all build demo test test-long bench install clean goldens peers symbols reference wheel
 
 all: build
 
@@ -37,6 +37,10 @@ bench: build
 
 install: build
 	cmake --install build/release --prefix $(PREFIX)
+
+# The Python package as build/wheel/dist/*.whl, for Python 3.10 and newer on x86-64.
+wheel:
+	@tools/make_wheel
 
 # Remakes the golden files in an environment of its own and compares them with the committed ones.
 goldens:

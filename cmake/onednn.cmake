@@ -39,6 +39,17 @@ if(NOT bundled)
   set_target_properties(bdl_dnnl PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
 endif()
 
+# For a oneDNN whose libgomp.so.1 tools/make_wheel has replaced by this name.
+if(BDL_OWN_OPENMP)
+  add_library(bdl_openmp SHARED src/dnnl/one_thread/openmp.c)
+  bdl_compile_options(bdl_openmp)
+  set(openmp_map ${PROJECT_SOURCE_DIR}/src/dnnl/one_thread/openmp.map)
+  target_link_options(bdl_openmp PRIVATE LINKER:--version-script=${openmp_map})
+  set_target_properties(bdl_openmp PROPERTIES LINK_DEPENDS ${openmp_map})
+  add_dependencies(bdl_dnnl bdl_openmp)
+  install(TARGETS bdl_openmp LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+endif()
+
 install(TARGETS bdl_dnnl LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 if(bundled)
   # Under its SONAME only, so that nobody links against it by accident.

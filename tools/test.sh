@@ -5,18 +5,19 @@
 #   clang    Clang with AddressSanitizer and UndefinedBehaviorSanitizer: all C tests, each fuzzer for 10 s
 #   tsan     GCC with ThreadSanitizer, without oneDNN: the tests labelled "threads"
 #   aarch64  cross-compiled without oneDNN and images, under qemu-user: C tests on their smallest shapes
+#   wheel    the Python wheel: built, checked, installed, built again
 #   onednn   the newest ready-made oneDNN: layer tests
 # --long adds tests labelled "long" and fuzzes for ten minutes each. Ends with the skipped tests, the seconds of each stage and
 # the line "N passed, N failed"; fails if a test or a stage failed.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-all_stages=(gcc clang tsan aarch64 onednn)
+all_stages=(gcc clang tsan aarch64 wheel onednn)
 fuzz_seconds=10
-not_labelled=(-LE '^long$')
+not_labelled=(-LE '^(long|wheel)$')
 if [ "${1:-}" = --long ]; then
     fuzz_seconds=600
-    not_labelled=()
+    not_labelled=(-LE '^wheel$')
     shift
 fi
 stages=("$@")
@@ -65,6 +66,11 @@ stage_aarch64() {
     tools/get_sysroot build/sysroot-arm64 && build ci-aarch64 &&
         BDL_TEST_SMALL=1 run ci-aarch64 aarch64 -L '^(unit|layers|golden|api)$' &&
         echo "aarch64: $(tools/test_totals.py --count "$results/aarch64.xml") cases ran under qemu-user"
+}
+
+stage_wheel() {
+    tools/make_wheel && build ci-gcc -DBDL_ONEDNN_LIBRARY= -DBDL_ONEDNN_INCLUDE= &&
+        not_labelled=() run ci-gcc wheel -L '^wheel$'
 }
 
 # Rebuilds libbdl_dnnl.so of the first stage against the other oneDNN, and nothing else.
