@@ -88,6 +88,29 @@ static int slice_rows(const bdl__batcher *batcher, int64_t step, int64_t i,
     return n;
 }
 
+static int64_t whole_samples(const bdl__batcher *batcher, int64_t step)
+{
+    return BDL__MIN(batcher->options.batch,
+                    batcher->plan.dataset->n - step * batcher->options.batch);
+}
+
+int64_t bdl__batcher_slices_before(const bdl__batcher *batcher, int64_t step, int64_t i)
+{
+    if (batcher->order == NULL) {
+        const int64_t n = whole_samples(batcher, step);
+        return BDL__MIN(i, (n + BDL__SLICE_ROWS - 1) / BDL__SLICE_ROWS);
+    }
+    const int64_t most = BDL__MIN(i, bdl__order_shards(batcher->order));
+    if (step < batcher->n_steps - 1) {
+        return most;
+    }
+    int64_t n = 0;
+    for (int64_t shard = 0; shard < most; shard++) {
+        n += bdl__order_count(batcher->order, step, shard) > 0;
+    }
+    return n;
+}
+
 /* Whether there is a batch number `seq`, and its place. */
 static bool place_of(const bdl__batcher *batcher, int64_t seq, int64_t *epoch, int64_t *step)
 {
@@ -113,20 +136,22 @@ static bool open_slot(bdl__batcher *batcher)
     }
     int64_t n = 0;
     for (int64_t i = 0; i < batcher->most_slices; i++) { /* slices without rows are left out */
-        at->valid[n] = slice_rows(batcher, step, i, at->rows + n * BDL__SLICE_ROWS);
+        at->valid[n] = slice_rows(batcher, step, batcher->options.first_slice + i,
+                                  at->rows + n * BDL__SLICE_ROWS);
         n += at->valid[n] > 0 ? 1 : 0;
     }
     at->batch = (bdl__batch){.epoch = epoch,
                              .step = step,
                              .is_last = step == batcher->n_steps - 1,
                              .n_slices = n,
+                             .whole_samples = whole_samples(batcher, step),
                              .valid = at->valid,
                              .rows = at->rows,
                              .input = at->input,
                              .input_stride = batcher->plan.input.stride,
                              .target = at->target,
                              .target_stride = batcher->plan.target.stride};
-    at->phase = SLOT_FILLING;
+    at->phase = n > 0 ? SLOT_FILLING : SLOT_READY;
     at->n_claimed = at->n_done = 0;
     at->status = BDL_OK;
     batcher->opened++;
@@ -149,6 +174,10 @@ static bool claim_slice(bdl__batcher *batcher, claim *work)
         return false;
     }
     slot *opened = &batcher->slots[(batcher->opened - 1) % batcher->n_slots];
+    if (opened->phase == SLOT_READY) { /* nothing of this batch is here */
+        pthread_cond_broadcast(&batcher->done);
+        return claim_slice(batcher, work);
+    }
     *work = (claim){.slot = opened, .i_slice = opened->n_claimed++};
     return true;
 }
@@ -187,7 +216,7 @@ static void close_slot(bdl__batcher *batcher, slot *at)
         at->batch.n_samples += at->valid[n++];
     }
     at->batch.n_slices = n;
-    if (n == 0 && at->status == BDL_OK) {
+    if (n == 0 && at->status == BDL_OK && batcher->options.n_slices == 0) {
         keep_failure(batcher, at, BDL_ERR_FORMAT, "every file of a batch is broken");
     }
     at->phase = SLOT_READY;
@@ -235,18 +264,24 @@ static void run_worker(void *arg)
 
 /* ---- the consumer's side ---- */
 
+static bool is_head_ready(const bdl__batcher *batcher)
+{
+    return batcher->opened > batcher->taken &&
+           batcher->slots[batcher->taken % batcher->n_slots].phase == SLOT_READY;
+}
+
 /* Waits, or works, until the next batch is ready; with the mutex held. */
 static bdl_status wait_for_head(bdl__batcher *batcher)
 {
-    slot *head = &batcher->slots[batcher->taken % batcher->n_slots];
-    while (batcher->opened == batcher->taken || head->phase != SLOT_READY) {
+    const slot *head = &batcher->slots[batcher->taken % batcher->n_slots];
+    while (!is_head_ready(batcher)) {
         BDL__CHECK(!batcher->is_cancelled, BDL_ERR_CANCELLED, "cancelled");
         BDL__CHECK(batcher->opened > batcher->taken || head->phase == SLOT_FREE, BDL_ERR_STATE,
                    "all %d batches are held; release one first", batcher->n_slots);
         claim work;
         if (batcher->opened <= batcher->taken + 1 && claim_slice(batcher, &work)) {
             fill_claim(batcher, &work, &batcher->consumer_scratch);
-        } else {
+        } else if (!is_head_ready(batcher)) { /* claiming may have opened a batch without slices */
             pthread_cond_wait(&batcher->done, &batcher->mutex);
         }
     }
@@ -305,6 +340,11 @@ int64_t bdl__batcher_steps(const bdl__batcher *batcher)
     return batcher->n_steps;
 }
 
+bool bdl__batcher_may_lack(const bdl__batcher *batcher)
+{
+    return batcher->plan.broken != NULL;
+}
+
 int64_t bdl__batcher_n_broken(const bdl__batcher *batcher)
 {
     return atomic_load(&batcher->plan.n_broken);
@@ -329,6 +369,8 @@ static bdl_status check_options(const bdl__batch_options *options)
                "batch must be in [1, 2^31), got %lld", (long long)options->batch);
     BDL__CHECK(options->first_epoch >= 0 && options->first_step >= 0 && options->n_epochs >= 0,
                BDL_ERR_INVALID_ARGUMENT, "epochs and steps must be >= 0");
+    BDL__CHECK(options->first_slice >= 0 && options->n_slices >= 0, BDL_ERR_INVALID_ARGUMENT,
+               "slices must be >= 0");
     BDL__CHECK(options->n_threads >= 0 && options->n_threads <= MOST_THREADS,
                BDL_ERR_INVALID_ARGUMENT, "data threads must be in [0, %d], got %d", MOST_THREADS,
                options->n_threads);
@@ -393,7 +435,9 @@ static bdl_status set_up(bdl__batcher *batcher, const bdl__dataset *dataset,
     batcher->n_steps = (dataset->n + options->batch - 1) / options->batch;
     const int64_t most_rows = BDL__MIN(options->batch, dataset->n);
     batcher->most_slices =
-        (options->is_training ? options->batch : most_rows) / BDL__SLICE_ROWS + 1;
+        options->n_slices > 0
+            ? options->n_slices
+            : (options->is_training ? options->batch : most_rows) / BDL__SLICE_ROWS + 1;
     batcher->slice_input_size = (size_t)(n_parts * batcher->plan.input.stride);
     batcher->slice_target_size = dataset->label_kind == BDL__LABEL_NONE
                                      ? 0

@@ -295,6 +295,8 @@ typedef struct bdl__batch_options {
     int64_t n_epochs;    /* in all, counted from epoch 0; 0 = without end */
     int64_t first_epoch; /* with first_step the place where a resumed run goes on */
     int64_t first_step;
+    int64_t first_slice; /* with n_slices the slices of a full batch that are wanted here, the rest being */
+    int64_t n_slices;    /* elsewhere; n_slices 0 = all */
     int n_threads;      /* background threads; 0 = all work happens in bdl__batcher_next */
     int n_slots;        /* batches that are prepared ahead, 2 .. 8; 0 = 3 */
     double most_broken; /* share of the rows whose files may be broken and are left out */
@@ -307,7 +309,8 @@ typedef struct bdl__batch {
     int64_t step;  /* within the epoch, from 0 */
     bool is_last;  /* of its epoch */
     int64_t n_samples;
-    int64_t n_slices;
+    int64_t whole_samples; /* of the whole batch, slices elsewhere and broken files included */
+    int64_t n_slices;      /* 0 only where the rest of the batch is elsewhere */
     const int32_t *valid; /* [n_slices] samples of each slice, 1 .. 16 */
     const int64_t *rows;  /* [n_slices * 16] numbers of the samples; -1 for lanes that repeat */
     const void *input;    /* parts of `elements` reals, in the sample's row-major order */
@@ -328,6 +331,11 @@ void bdl__batcher_free(bdl__batcher *batcher); /* stops its threads; NULL ok */
 /* Shape of a sample in the batches (after the chain). */
 const bdl__shape *bdl__batcher_shape(const bdl__batcher *batcher);
 int64_t bdl__batcher_steps(const bdl__batcher *batcher); /* of an epoch: ceil(n / batch) */
+/* How many slices of a step have rows among the first i of a full batch. Files that turn out to be broken
+ * can make it less: see bdl__batcher_may_lack. */
+int64_t bdl__batcher_slices_before(const bdl__batcher *batcher, int64_t step, int64_t i);
+/* Whether slices may come out empty because all of their files are broken. */
+bool bdl__batcher_may_lack(const bdl__batcher *batcher);
 /* The next batch in order, or NULL after the last epoch. It stays valid until it is given back; up
  * to n_slots - 1 may be held. */
 bdl_status bdl__batcher_next(bdl__batcher *batcher, const bdl__batch **batch);
@@ -362,6 +370,7 @@ void bdl__order_shuffle(bdl__order *order, uint64_t seed, int64_t epoch);
 /* Rows of shard s in step t: gives how many (0 .. 16), in `rows`. */
 int bdl__order_rows(const bdl__order *order, int64_t step, int64_t shard,
                     int64_t rows[BDL__SLICE_ROWS]);
+int64_t bdl__order_count(const bdl__order *order, int64_t step, int64_t shard);
 const bdl__key *bdl__order_key(const bdl__order *order, int64_t row);
 
 /* ---- images --------------------------------------------------------------------------------- */

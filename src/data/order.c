@@ -278,12 +278,28 @@ void bdl__order_shuffle(bdl__order *order, uint64_t seed, int64_t epoch)
     }
 }
 
+/* Where the rows of a shard in a step begin and end in the permutation. */
+static void find_rows(const bdl__order *order, int64_t step, int64_t shard, int64_t *begin,
+                      int64_t *end)
+{
+    const int64_t quota = quota_before(order, shard + 1) - quota_before(order, shard);
+    const int64_t last = shard_begin(order, shard + 1);
+    *begin = BDL__MIN(shard_begin(order, shard) + step * quota, last);
+    *end = BDL__MIN(*begin + quota, last);
+}
+
+int64_t bdl__order_count(const bdl__order *order, int64_t step, int64_t shard)
+{
+    int64_t begin, end;
+    find_rows(order, step, shard, &begin, &end);
+    return end - begin;
+}
+
 int bdl__order_rows(const bdl__order *order, int64_t step, int64_t shard,
                     int64_t rows[BDL__SLICE_ROWS])
 {
-    const int64_t quota = quota_before(order, shard + 1) - quota_before(order, shard);
-    const int64_t begin = shard_begin(order, shard) + step * quota;
-    const int64_t end = BDL__MIN(begin + quota, shard_begin(order, shard + 1));
+    int64_t begin, end;
+    find_rows(order, step, shard, &begin, &end);
     int n = 0;
     for (int64_t i = begin; i < end; i++) {
         rows[n++] = order->current[i];

@@ -429,7 +429,7 @@ bdl_status bdl__exec_run(bdl__exec *exec, const bdl__exec_batch *batch, bdl__exe
     exec->status = BDL_OK;
     place_memory(exec);
     if (exec->reduce) {
-        BDL__TRY(bdl__exec_place_nodes(exec));
+        BDL__TRY(bdl__exec_reserve_nodes(exec));
     }
     const uint64_t version = exec->model->weights_version;
     BDL__TRY(bdl__pool_run(exec->pool, run_worker, exec));
@@ -466,6 +466,27 @@ bdl__span bdl__exec_input_diff(const bdl__exec *exec, int64_t i_input)
     return result_span(exec, exec->plan->input_diff_area[i_input]);
 }
 
+/* The first step that any rank has found. */
+static bdl_status first_of_ranks(bdl__exec *exec)
+{
+    const bdl__reduce *const reduce = exec->reduce;
+    if (!reduce) {
+        return BDL_OK;
+    }
+    for (int r = 0; r < reduce->n_ranks; r++) {
+        exec->value_counts[r] = 1;
+    }
+    exec->node_sums[reduce->rank] = (double)exec->i_nonfinite;
+    BDL__TRY(reduce->exchange(reduce->arg, exec->value_counts, exec->node_sums));
+    for (int r = 0; r < reduce->n_ranks; r++) {
+        const int64_t found = (int64_t)exec->node_sums[r];
+        if (found >= 0 && (exec->i_nonfinite < 0 || found < exec->i_nonfinite)) {
+            exec->i_nonfinite = found;
+        }
+    }
+    return BDL_OK;
+}
+
 bdl_status bdl__exec_find_nonfinite(bdl__exec *exec, const bdl__exec_batch *batch,
                                     const char **node_name)
 {
@@ -474,6 +495,7 @@ bdl_status bdl__exec_find_nonfinite(bdl__exec *exec, const bdl__exec_batch *batc
     const bdl_status status = bdl__exec_run(exec, batch, NULL, NULL);
     exec->stop_at_nonfinite = false;
     BDL__TRY(status);
+    BDL__TRY(first_of_ranks(exec));
     *node_name =
         exec->i_nonfinite < 0 ? NULL : exec->plan->steps[exec->i_nonfinite].step.name;
     return BDL_OK;

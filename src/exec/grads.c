@@ -210,9 +210,10 @@ static void reduce_range(const bdl__exec *exec, const held *teams, const bdl__le
         return;
     }
     const size_t vector_size = (size_t)plan->graph->weights_count * plan->scalar_size;
-    for (int64_t k = 0; k < exec->n_my_nodes; k++) {
-        reduce_chunk(exec, teams, exec->nodes[exec->my_node + k], range, at, count,
-                     (char *)exec->reduce->partials + (size_t)k * vector_size);
+    const bdl__reduce *const reduce = exec->reduce;
+    for (int64_t k = 0; k < reduce->node_counts[reduce->rank]; k++) {
+        reduce_chunk(exec, teams, reduce->nodes[reduce->own_node + k], range, at, count,
+                     (char *)reduce->partials + (size_t)k * vector_size);
     }
 }
 

@@ -69,12 +69,9 @@ struct bdl__exec {
     bool stop_at_nonfinite;
     _Atomic int64_t i_nonfinite; /* step, -1 = none */
 
-    /* with other ranks: the tree's nodes of all ranks, in order; those of this rank begin at my_node */
-    bdl__tree_node *nodes;
-    double *node_sums;     /* [nodes][doubles of a segment] */
-    int64_t *node_counts;  /* [n_ranks] */
+    /* with other ranks */
+    double *node_sums;     /* [nodes of all ranks][doubles of a segment] */
     int64_t *value_counts; /* [n_ranks] doubles of an exchange */
-    int64_t n_nodes, my_node, n_my_nodes;
     int64_t nodes_capacity, ranks_capacity;
 };
 
@@ -112,8 +109,8 @@ void bdl__exec_sum(bdl__exec *exec, const bdl__segment *segment, int worker, int
 /* With other ranks: exchanges the nodes (worker 0); then each worker makes its share of the totals. */
 bdl_status bdl__exec_exchange(bdl__exec *exec, const bdl__segment *segment);
 void bdl__exec_finish_sums(bdl__exec *exec, const bdl__segment *segment, int worker, int n_workers);
-/* Finds the nodes of all ranks for this batch. */
-bdl_status bdl__exec_place_nodes(bdl__exec *exec);
+/* Makes room for the nodes of all ranks of this batch. */
+bdl_status bdl__exec_reserve_nodes(bdl__exec *exec);
 void bdl__exec_free_nodes(bdl__exec *exec);
 
 #endif

@@ -14,7 +14,11 @@
 typedef struct bdl__reduce {
     void *arg;
     int rank, n_ranks;
-    const int64_t *bounds; /* [n_ranks + 1] of the batch: rank r has slices [bounds[r], bounds[r + 1]) */
+    /* Of the batch: the nodes of all ranks in the order of the ranks, node_counts[r] of each; those of this
+     * rank begin at own_node. */
+    const bdl__tree_node *nodes;
+    const int64_t *node_counts;
+    int64_t n_nodes, own_node;
     void *partials; /* gradients of this rank's nodes: weights_count scalars each */
     /* Gives every rank everybody's doubles, in the order of the ranks: counts[rank] of them are in their
      * place in `values` already. A failure ends the run. */

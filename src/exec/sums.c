@@ -99,9 +99,9 @@ void bdl__exec_sum(bdl__exec *exec, const bdl__segment *segment, int worker, int
             bdl__tree_sum_node(&s.sum, root, begin, end, s.totals);
             continue;
         }
-        for (int64_t k = exec->my_node; k < exec->my_node + exec->n_my_nodes; k++) {
-            bdl__tree_sum_node(&s.sum, exec->nodes[k], begin, end,
-                               exec->node_sums + k * size + s.at);
+        const bdl__reduce *const r = exec->reduce;
+        for (int64_t k = r->own_node; k < r->own_node + r->node_counts[r->rank]; k++) {
+            bdl__tree_sum_node(&s.sum, r->nodes[k], begin, end, exec->node_sums + k * size + s.at);
         }
     }
 }
@@ -114,7 +114,7 @@ bdl_status bdl__exec_exchange(bdl__exec *exec, const bdl__segment *segment)
         return BDL_OK;
     }
     for (int r = 0; r < reduce->n_ranks; r++) {
-        exec->value_counts[r] = exec->node_counts[r] * size;
+        exec->value_counts[r] = reduce->node_counts[r] * size;
     }
     return reduce->exchange(reduce->arg, exec->value_counts, exec->node_sums);
 }
@@ -127,14 +127,15 @@ void bdl__exec_finish_sums(bdl__exec *exec, const bdl__segment *segment, int wor
     for (int part = 0; next_sum(exec, segment, &o, &part, &s);) {
         share_of(&s, worker, n_workers, &begin, &end);
         double *const values = exec->node_sums + s.at;
-        bdl__tree_finish(exec->nodes, exec->n_nodes, values, size, s.sum.merge, begin, end);
+        bdl__tree_finish(exec->reduce->nodes, exec->reduce->n_nodes, values, size, s.sum.merge,
+                         begin, end);
         if (begin < end) {
             memcpy(s.totals + begin, values + begin, (size_t)(end - begin) * sizeof(double));
         }
     }
 }
 
-/* ---- the nodes of all ranks --------------------------------------------------------------------- */
+/* ---- room for the nodes of all ranks ------------------------------------------------------------ */
 
 static int64_t most_sums(const bdl__exec *exec)
 {
@@ -145,85 +146,32 @@ static int64_t most_sums(const bdl__exec *exec)
     return most;
 }
 
-/* Makes room; what was there is lost. */
-static bdl_status reserve(const bdl__exec *exec, int64_t old_n, int64_t n, size_t size, void *to)
+static bdl_status reserve(const bdl__exec *exec, int64_t n, int64_t *capacity, size_t size, void *to)
 {
     void *memory = NULL;
+    if (n <= *capacity) {
+        return BDL_OK;
+    }
     BDL__TRY(bdl__alloc(exec->allocator, (size_t)n * size, &memory));
-    bdl__free(exec->allocator, *(void **)to, (size_t)old_n * size);
+    bdl__free(exec->allocator, *(void **)to, (size_t)*capacity * size);
     *(void **)to = memory;
+    *capacity = n;
     return BDL_OK;
 }
 
-static bdl_status reserve_ranks(bdl__exec *exec, int64_t n)
-{
-    const int64_t old_n = exec->ranks_capacity;
-    if (n <= old_n) {
-        return BDL_OK;
-    }
-    bdl__free(exec->allocator, exec->value_counts, (size_t)old_n * sizeof(int64_t));
-    exec->value_counts = NULL;
-    BDL__TRY(reserve(exec, old_n, n, sizeof(int64_t), &exec->node_counts));
-    exec->ranks_capacity = n;
-    return reserve(exec, 0, n, sizeof(int64_t), &exec->value_counts);
-}
-
-static bdl_status reserve_nodes(bdl__exec *exec, int64_t n)
-{
-    const int64_t old_n = exec->nodes_capacity;
-    const size_t size = (size_t)most_sums(exec) * sizeof(double);
-    if (n <= old_n) {
-        return BDL_OK;
-    }
-    bdl__free(exec->allocator, exec->node_sums, (size_t)old_n * size);
-    exec->node_sums = NULL;
-    BDL__TRY(reserve(exec, old_n, n, sizeof *exec->nodes, &exec->nodes));
-    exec->nodes_capacity = n;
-    return reserve(exec, 0, n, size, &exec->node_sums);
-}
-
-/* Nodes of rank r in this batch. */
-static int nodes_of(const bdl__exec *exec, int r, bdl__tree_node nodes[BDL__TREE_PLACES])
-{
-    const bdl__plan *const plan = exec->plan;
-    const int64_t *const bounds = exec->reduce->bounds;
-    if (bounds[r] == bounds[r + 1]) {
-        return 0;
-    }
-    const int64_t n_slices = plan->options.whole_slices;
-    return bdl__tree_nodes(bdl__shard_of(bounds[r], plan->n_shards, n_slices),
-                           bdl__shard_of(bounds[r + 1], plan->n_shards, n_slices), nodes);
-}
-
-bdl_status bdl__exec_place_nodes(bdl__exec *exec)
+bdl_status bdl__exec_reserve_nodes(bdl__exec *exec)
 {
     const bdl__reduce *const reduce = exec->reduce;
-    bdl__tree_node nodes[BDL__TREE_PLACES];
-    int64_t n = 0;
-    for (int r = 0; r < reduce->n_ranks; r++) {
-        n += nodes_of(exec, r, nodes);
-    }
-    BDL__TRY(reserve_ranks(exec, reduce->n_ranks));
-    BDL__TRY(reserve_nodes(exec, n));
-    exec->n_nodes = 0;
-    for (int r = 0; r < reduce->n_ranks; r++) {
-        const int n_of_rank = nodes_of(exec, r, nodes);
-        if (r == reduce->rank) {
-            exec->my_node = exec->n_nodes;
-            exec->n_my_nodes = n_of_rank;
-        }
-        memcpy(exec->nodes + exec->n_nodes, nodes, (size_t)n_of_rank * sizeof *nodes);
-        exec->node_counts[r] = n_of_rank;
-        exec->n_nodes += n_of_rank;
-    }
-    return BDL_OK;
+    BDL__TRY(reserve(exec, reduce->n_ranks, &exec->ranks_capacity, sizeof(int64_t),
+                     &exec->value_counts));
+    return reserve(exec, BDL__MAX(reduce->n_nodes, reduce->n_ranks), &exec->nodes_capacity,
+                   (size_t)BDL__MAX(most_sums(exec), 1) * sizeof(double), &exec->node_sums);
 }
 
 void bdl__exec_free_nodes(bdl__exec *exec)
 {
-    const size_t n = (size_t)exec->nodes_capacity, n_ranks = (size_t)exec->ranks_capacity;
-    bdl__free(exec->allocator, exec->node_sums, n * (size_t)most_sums(exec) * sizeof(double));
-    bdl__free(exec->allocator, exec->nodes, n * sizeof *exec->nodes);
-    bdl__free(exec->allocator, exec->node_counts, n_ranks * sizeof(int64_t));
-    bdl__free(exec->allocator, exec->value_counts, n_ranks * sizeof(int64_t));
+    const size_t node_size = (size_t)BDL__MAX(most_sums(exec), 1) * sizeof(double);
+    bdl__free(exec->allocator, exec->node_sums, (size_t)exec->nodes_capacity * node_size);
+    bdl__free(exec->allocator, exec->value_counts,
+              (size_t)exec->ranks_capacity * sizeof(int64_t));
 }
