@@ -15,6 +15,7 @@ typedef struct pass {
     bdl__workspace *workspace;
     bdl__runner *runner;
     bdl__batcher *batcher;
+    int64_t n_slices; /* of a full batch */
 } pass;
 
 static void close_pass(pass *p)
@@ -42,12 +43,19 @@ static bdl_status open_pass(const bdl__session *session, const bdl__saved *saved
 {
     const bdl__target target = target_of(session, saved->model);
     const int lanes = bdl__target_lanes(target);
+    int64_t first = 0, end = 0;
+    p->n_slices = (options->batch + BDL__SLICE - 1) / BDL__SLICE;
+    if (session->ranks) {
+        bdl__ranks_slices(session->ranks, session->ranks->rank, p->n_slices, &first, &end);
+    }
     const bdl__batch_options batching = {.batch = options->batch,
                                          .lanes = lanes,
                                          .real_size = target == BDL__TARGET_F64
                                                           ? 8
                                                           : 4 * (size_t)lanes,
                                          .n_epochs = 1,
+                                         .first_slice = first,
+                                         .n_slices = end - first,
                                          .n_threads = 1,
                                          .most_broken = most_broken};
     BDL__TRY(bdl__workspace_create(session->allocator, &p->workspace));
@@ -58,9 +66,15 @@ static bdl_status open_pass(const bdl__session *session, const bdl__saved *saved
     return check_input(saved->model, p->batcher, dataset);
 }
 
+/* With other ranks, all stop after the same batch: when all have heard of it. */
 static bdl_status check_cancel(const bdl__session *session)
 {
-    BDL__CHECK(!session->cancel || !*session->cancel, BDL_ERR_CANCELLED, "cancelled");
+    bdl__ranks *const ranks = session->ranks;
+    const bool is_cancelled = session->cancel && *session->cancel;
+    if (ranks) {
+        ranks->own_flags = is_cancelled ? BDL__RANKS_CANCEL : 0;
+    }
+    BDL__CHECK(ranks ? !(ranks->flags & BDL__RANKS_CANCEL) : !is_cancelled, BDL_ERR_CANCELLED, "cancelled");
     return BDL_OK;
 }
 
@@ -76,7 +90,13 @@ static bdl_status run_pass(const bdl__session *session, pass *p, batch_fn fn, vo
         if (!batch) {
             return BDL_OK;
         }
-        bdl_status status = bdl__runner_run(p->runner, batch, 0, 0, NULL, NULL, &exec);
+        bdl_status status = BDL_OK;
+        if (session->ranks) {
+            status = bdl__ranks_place(session->ranks, p->batcher, p->n_slices, batch);
+        }
+        if (status == BDL_OK) {
+            status = bdl__runner_run(p->runner, batch, 0, 0, NULL, NULL, &exec);
+        }
         if (status == BDL_OK) {
             status = fn(arg, batch, exec);
         }
@@ -119,7 +139,8 @@ bdl_status bdl__evaluate(const bdl__session *session, const bdl__saved *saved,
                                          .n_heads = heads->n,
                                          .target_shape = heads->target_shape,
                                          .target_integer = heads->target_integer,
-                                         .target_is_input = heads->target_is_input};
+                                         .target_is_input = heads->target_is_input,
+                                         .ranks = session->ranks};
     bdl_status status = open_pass(session, saved, dataset, chain, &options, most_broken, &p);
     if (status == BDL_OK) {
         status = run_pass(session, &p, add_heads, &m);

@@ -8,33 +8,6 @@
 
 /* ---- one iteration ------------------------------------------------------------------------------ */
 
-/* Called by every worker with the gradients of the batch: updates this worker's share of the weights. A
- * loss that is not finite leaves the weights alone; the loop then stops. */
-static void update_weights(void *arg, const bdl__exec_worker *w)
-{
-    bdl__trainer *const t = arg;
-    const bdl__graph *const graph = t->saved->model->graph;
-    const double divisor = w->heads[1] > 0 ? w->heads[1] : 1;
-    if (!isfinite(w->heads[0])) {
-        return;
-    }
-    bdl__optim_step step;
-    bdl__optim_begin(t->optim, t->position.iteration, t->rate, 1 / divisor, &t->clip, &step);
-    int64_t begin, end;
-    const bdl__param_ranges ranges = {.range = t->ranges, .n = t->n_ranges};
-    const int64_t n_blocks = graph->weights_count / BDL__BLOCK;
-    bdl__split_range(n_blocks, w->worker, w->n_workers, &begin, &end);
-    begin *= BDL__BLOCK;
-    end *= BDL__BLOCK;
-    if (t->clip.max_norm > 0) {
-        bdl__optim_square_sums(t->target, t->grads, ranges, begin, end, t->square_sums);
-        bdl__barrier_wait(w->barrier, w->n_workers);
-        bdl__optim_clip_norm(&step, bdl__optim_norm(t->square_sums, n_blocks));
-    }
-    bdl__optim_update(&step, t->target, t->saved->model->weights, t->grads, t->states, ranges, begin,
-                      end);
-}
-
 static bdl_status fail_nonfinite(bdl__trainer *t, const bdl__batch *batch)
 {
     const char *node = NULL;
@@ -56,24 +29,45 @@ static bdl__progress progress_of(const bdl__trainer *t)
                            .epoch_iterations = t->steps};
 }
 
+/* With other ranks: whose slices are whose, and what this rank wants all to know. */
+static bdl_status place_batch(bdl__trainer *t, const bdl__batch *batch)
+{
+    const bool is_time = t->params.seconds > 0 && bdl__now() - t->start >= t->params.seconds;
+    if (!t->ranks) {
+        t->is_time = is_time;
+        return BDL_OK;
+    }
+    t->ranks->own_flags = (t->session.cancel && *t->session.cancel ? BDL__RANKS_CANCEL : 0) |
+                          (is_time ? BDL__RANKS_TIME : 0);
+    t->ranks->flags = 0;
+    return bdl__ranks_place(t->ranks, t->batcher, (t->params.batch + BDL__SLICE - 1) / BDL__SLICE,
+                            batch);
+}
+
 static bdl_status train_batch(bdl__trainer *t, const bdl__batch *batch)
 {
     const bdl__progress progress = progress_of(t);
     bdl__exec *exec = NULL;
+    BDL__TRY(place_batch(t, batch));
     t->rate = bdl__schedule_rate(t->schedule, bdl__optim_lr(t->optim), &progress);
     BDL__TRY(bdl__runner_run(t->runner, batch, (uint64_t)t->params.seed,
-                             (uint64_t)t->position.iteration, update_weights, t, &exec));
+                             (uint64_t)t->position.iteration, bdl__trainer_update, t, &exec));
+    BDL__TRY(t->update_status);
     const double *const heads = bdl__exec_heads(exec);
     t->loss = heads[0] / (heads[1] > 0 ? heads[1] : 1);
     if (!isfinite(t->loss)) {
         return fail_nonfinite(t, batch);
+    }
+    if (t->ranks) {
+        BDL__TRY(bdl__together_follow(t));
+        t->is_time = t->ranks->flags & BDL__RANKS_TIME;
     }
     t->saved->model->weights_version++;
     t->position.iteration++;
     t->position.step++;
     t->position.epoch_loss += heads[0];
     t->position.epoch_divisor += heads[1];
-    t->n_samples += batch->n_samples;
+    t->n_samples += batch->whole_samples;
     return BDL_OK;
 }
 
@@ -203,22 +197,38 @@ static void note_results(bdl__trainer *t)
     }
 }
 
-static bdl_status write_checkpoint(bdl__trainer *t)
+static bdl_status write_with(bdl__trainer *t, const bdl__checkpoint_io *io)
 {
-    if (!t->params.checkpoint || !*t->params.checkpoint) {
-        return BDL_OK;
-    }
-    const bdl__checkpoint_io io = bdl__trainer_io(t);
     bdl__event event = event_of(t, BDL__EVENT_CHECKPOINT);
     bdl__arena arena;
     bdl__arena_init(&arena, t->session.allocator);
-    note_results(t);
-    const bdl_status status = bdl__checkpoint_write(&io, &t->position, t->params.checkpoint,
+    const bdl_status status = bdl__checkpoint_write(io, &t->position, t->params.checkpoint,
                                                     t->params.keep, &arena, &event.path);
     if (status == BDL_OK) {
         report(t, &event);
     }
     bdl__arena_free(&arena);
+    return status;
+}
+
+static bdl_status write_checkpoint(bdl__trainer *t)
+{
+    if (!t->params.checkpoint || !*t->params.checkpoint) {
+        return BDL_OK;
+    }
+    note_results(t);
+    if (!t->ranks) {
+        const bdl__checkpoint_io io = bdl__trainer_io(t);
+        return write_with(t, &io);
+    }
+    void *states[BDL__MAX_OPTIM_STATES] = {0};
+    bdl_status status = bdl__together_states(t, states);
+    if (status == BDL_OK && t->ranks->rank == 0) {
+        bdl__checkpoint_io io = bdl__trainer_io(t);
+        io.states = states;
+        status = write_with(t, &io);
+    }
+    bdl__together_forget(t, states);
     return status;
 }
 
@@ -294,6 +304,9 @@ static const char *reason_to_stop(const bdl__trainer *t)
     if (t->max_iterations > 0 && t->position.iteration >= t->max_iterations) {
         return "iterations";
     }
+    if (t->is_time) {
+        return "seconds";
+    }
     if (t->until) {
         double values[BDL__MAX_HEADS + 3];
         values[0] = (double)t->position.epoch;
@@ -311,7 +324,11 @@ static const char *reason_to_stop(const bdl__trainer *t)
 
 /* ---- the loop ----------------------------------------------------------------------------------- */
 
-static bool is_cancelled(const bdl__trainer *t) { return t->session.cancel && *t->session.cancel; }
+/* Other ranks must stop at the same iteration: there, only what all have heard counts. */
+static bool is_cancelled(const bdl__trainer *t)
+{
+    return t->ranks ? t->ranks->flags & BDL__RANKS_CANCEL : t->session.cancel && *t->session.cancel;
+}
 
 /* What follows an iteration; `reason` is set when training should end. A report that cannot be written
  * ends training too, but not without a checkpoint. */
@@ -349,15 +366,6 @@ static bdl_status advance(bdl__trainer *t, const char **reason)
     return follow_up(t, ends_epoch, reason);
 }
 
-static bdl_status stop_cancelled(bdl__trainer *t)
-{
-    BDL__TRY(write_checkpoint(t));
-    bdl__event event = event_of(t, BDL__EVENT_END);
-    event.reason = "cancelled";
-    report(t, &event);
-    BDL__FAIL(BDL_ERR_CANCELLED, "cancelled after iteration %lld", (long long)t->position.iteration);
-}
-
 /* Iterations until there is a reason to stop. A checkpoint that was written during a validation stands at
  * the end of its epoch, which then comes first. */
 static bdl_status train(bdl__trainer *t, const char **reason)
@@ -373,27 +381,43 @@ static bdl_status train(bdl__trainer *t, const char **reason)
     return t->val && t->validated != t->position.iteration ? validate(t) : BDL_OK;
 }
 
-bdl_status bdl__trainer_run(bdl__trainer *t, bdl__event_fn fn, void *arg)
+static bdl_status run(bdl__trainer *t)
 {
     const char *reason = NULL;
-    t->fn = fn;
-    t->fn_arg = arg;
-    t->start = bdl__now();
-    t->first_iteration = t->position.iteration;
     report_kind(t, BDL__EVENT_START);
     BDL__TRY(bdl__trainer_check_log(t));
     const bdl_status status = train(t, &reason);
-    if (status == BDL_ERR_CANCELLED) {
-        return stop_cancelled(t);
+    const bool is_cancel = status == BDL_ERR_CANCELLED;
+    BDL__TRY(is_cancel ? BDL_OK : status);
+    if (is_cancel) {
+        BDL__TRY(write_checkpoint(t));
     }
-    BDL__TRY(status);
+    if (t->ranks) {
+        BDL__TRY(bdl__together_fingerprint(t));
+    }
     bdl__event event = event_of(t, BDL__EVENT_END);
-    event.reason = reason;
-    event.loss = isnan(t->mean_loss) ? t->loss : t->mean_loss;
+    event.reason = is_cancel ? "cancelled" : reason;
+    event.loss = isnan(t->mean_loss) || is_cancel ? t->loss : t->mean_loss;
     report(t, &event);
+    BDL__CHECK(!is_cancel, BDL_ERR_CANCELLED, "cancelled after iteration %lld",
+               (long long)t->position.iteration);
     BDL__TRY(bdl__trainer_check_log(t));
     if (t->train_summary) {
         BDL__TRY(bdl__summary_flush(t->train_summary));
     }
     return t->val_summary ? bdl__summary_flush(t->val_summary) : BDL_OK;
+}
+
+bdl_status bdl__trainer_run(bdl__trainer *t, bdl__event_fn fn, void *arg)
+{
+    t->fn = fn;
+    t->fn_arg = arg;
+    t->start = bdl__now();
+    t->first_iteration = t->position.iteration;
+    t->is_time = false;
+    const bdl_status status = run(t);
+    if (status != BDL_ERR_CANCELLED) {
+        bdl__trainer_abort(t, status);
+    }
+    return status;
 }

@@ -44,6 +44,12 @@ static const bdl__field fields[] = {
     F(every, .def.s = "epoch", .doc = "When to write a checkpoint: epoch, or every so many iterations."),
     F(keep, .def.i64 = 3, .range = BDL_IN(1, 1000), .doc = "Newest checkpoints that are kept."),
     F(resume, .doc = "Go on from the newest good checkpoint in --checkpoint, if there is one."),
+    F(start, .doc = "Checkpoint file to go on from; of several ranks one that names it is enough."),
+    F(seconds, .def.f64 = 0, .range = BDL_AT_LEAST(0),
+      .doc = "Stop, with a checkpoint, after the iteration at which so many seconds have passed; 0 means no limit."),
+    F(bucket, .def.i64 = 1 << 20, .range = BDL_AT_LEAST(0),
+      .doc = "With several ranks: bytes of gradients that travel together, while others are still computed; 0 sends "
+             "them all after the computation. The result is the same."),
     F(save, .doc = "Directory for the trained model."),
     F(log, .doc = "File for one JSON object a line: iterations, epochs, result."),
     F(summary, .doc = "Directory for TensorBoard event files."),

@@ -6,7 +6,7 @@
 #define MAX_PLANS 4
 
 typedef struct planned {
-    int64_t n_slices; /* 0 = free */
+    int64_t n_slices, first_slice, whole_slices; /* see bdl__plan_options */
     bdl__plan *plan;
     bdl__exec *exec;
     uint64_t last_use;
@@ -56,7 +56,7 @@ void bdl__runner_free(bdl__runner *runner)
     }
 }
 
-static bdl_status make(const bdl__runner *runner, int64_t n_slices, planned *entry)
+static bdl_status make(const bdl__runner *runner, planned key, planned *entry)
 {
     const bdl__runner_options *const o = &runner->options;
     const bdl__plan_options options = {.graph = runner->model->graph,
@@ -64,7 +64,9 @@ static bdl_status make(const bdl__runner *runner, int64_t n_slices, planned *ent
                                        .precision = o->precision,
                                        .target = o->target,
                                        .n_workers = bdl__pool_size(runner->pool),
-                                       .n_slices = n_slices,
+                                       .n_slices = key.n_slices,
+                                       .first_slice = key.first_slice,
+                                       .whole_slices = key.whole_slices,
                                        .global_batch = o->batch,
                                        .heads = o->heads,
                                        .n_heads = o->n_heads,
@@ -78,17 +80,32 @@ static bdl_status make(const bdl__runner *runner, int64_t n_slices, planned *ent
         drop(entry);
         return status;
     }
-    entry->n_slices = n_slices;
+    entry->n_slices = key.n_slices;
+    entry->first_slice = key.first_slice;
+    entry->whole_slices = key.whole_slices;
     return BDL_OK;
 }
 
+/* What makes this batch's plan. */
+static planned key_of(const bdl__runner *runner, const bdl__batch *batch)
+{
+    const bdl__ranks *const ranks = runner->options.ranks;
+    planned key = {.n_slices = batch->n_slices};
+    if (ranks) {
+        key.first_slice = ranks->bounds[ranks->rank];
+        key.whole_slices = ranks->bounds[ranks->n];
+    }
+    return key;
+}
+
 /* The entry for this size; the one that was not used for longest makes room. */
-static bdl_status find(bdl__runner *runner, int64_t n_slices, planned **entry)
+static bdl_status find(bdl__runner *runner, planned key, planned **entry)
 {
     planned *oldest = &runner->plans[0];
     for (int i = 0; i < MAX_PLANS; i++) {
         planned *const p = &runner->plans[i];
-        if (p->n_slices == n_slices) {
+        if (p->plan && p->n_slices == key.n_slices && p->first_slice == key.first_slice &&
+            p->whole_slices == key.whole_slices) {
             p->last_use = ++runner->n_uses;
             *entry = p;
             return BDL_OK;
@@ -96,7 +113,7 @@ static bdl_status find(bdl__runner *runner, int64_t n_slices, planned **entry)
         oldest = p->last_use < oldest->last_use ? p : oldest;
     }
     drop(oldest);
-    BDL__TRY(make(runner, n_slices, oldest));
+    BDL__TRY(make(runner, key, oldest));
     oldest->last_use = ++runner->n_uses;
     *entry = oldest;
     return BDL_OK;
@@ -117,6 +134,7 @@ static bdl__exec_batch exec_batch(const bdl__runner *runner, const bdl__batch *b
                              .target = runner->options.target_is_input
                                            ? *input
                                            : span_of(batch->target, batch->target_stride),
+                             .reduce = runner->options.ranks ? &runner->options.ranks->reduce : NULL,
                              .seed = seed,
                              .step = step};
 }
@@ -125,7 +143,10 @@ bdl_status bdl__runner_run(bdl__runner *runner, const bdl__batch *batch, uint64_
                            uint64_t step, bdl__exec_hook hook, void *hook_arg, bdl__exec **exec)
 {
     planned *entry = NULL;
-    BDL__TRY(find(runner, batch->n_slices, &entry));
+    BDL__TRY(find(runner, key_of(runner, batch), &entry));
+    if (runner->options.shares) {
+        BDL__TRY(bdl__shares_begin(runner->options.shares, entry->plan));
+    }
     const bdl__span input = span_of(batch->input, batch->input_stride);
     const bdl__exec_batch run = exec_batch(runner, batch, &input, seed, step);
     BDL__TRY(bdl__exec_run(entry->exec, &run, hook, hook_arg));
@@ -137,7 +158,7 @@ bdl_status bdl__runner_find_nonfinite(bdl__runner *runner, const bdl__batch *bat
                                       uint64_t step, const char **node_name)
 {
     planned *entry = NULL;
-    BDL__TRY(find(runner, batch->n_slices, &entry));
+    BDL__TRY(find(runner, key_of(runner, batch), &entry));
     const bdl__span input = span_of(batch->input, batch->input_stride);
     const bdl__exec_batch run = exec_batch(runner, batch, &input, seed, step);
     return bdl__exec_find_nonfinite(entry->exec, &run, node_name);
@@ -147,7 +168,7 @@ bdl_status bdl__runner_plan(bdl__runner *runner, const bdl__plan **plan)
 {
     planned *entry = NULL;
     const int64_t n_slices = (runner->options.batch + BDL__SLICE - 1) / BDL__SLICE;
-    BDL__TRY(find(runner, n_slices, &entry));
+    BDL__TRY(find(runner, (planned){.n_slices = n_slices}, &entry));
     *plan = entry->plan;
     return BDL_OK;
 }

@@ -5,6 +5,7 @@
 
 #include "data/data.h"
 #include "exec/exec.h"
+#include "train/shares.h"
 
 typedef struct bdl__runner_options {
     bool is_training;
@@ -17,6 +18,8 @@ typedef struct bdl__runner_options {
     bool target_integer;
     bool target_is_input; /* the target is the input itself (autoencoders) */
     void *grads;          /* see bdl__exec_create */
+    bdl__ranks *ranks;    /* NULL = alone; else placed for each batch before it runs */
+    bdl__shares *shares;  /* of training with others */
 } bdl__runner_options;
 
 typedef struct bdl__runner bdl__runner;

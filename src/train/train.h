@@ -19,6 +19,7 @@ typedef struct bdl__session {
     bdl__pool *pool;
     bdl__target target;          /* the kernel target for float32 */
     const _Atomic int *cancel;   /* set to 1 by Ctrl-C and the like */
+    bdl__ranks *ranks;           /* NULL = alone */
 } bdl__session;
 
 /* ---- saved models (saved.c) ----------------------------------------------------------------- */
@@ -86,7 +87,10 @@ typedef struct bdl__train_params {
     int64_t batch, epochs, iterations, seed, keep;
     const char *optim, *schedule, *loss, *metrics, *precision, *transform, *clip, *until, *target;
     const char *checkpoint, *every, *save, *log, *summary;
+    const char *start;
     bool resume;
+    double seconds;
+    int64_t bucket;
     double most_broken;
     int64_t readers;
 } bdl__train_params;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "train/checkpoint_file.h"
 
 #define DEFAULT_EPOCHS 10
 
@@ -99,8 +100,22 @@ static bool is_epoch_trained(const bdl__trainer *t)
     return t->position.step > 0 && t->position.step >= steps;
 }
 
+/* The slices of a batch that this rank computes; 0 slices are all. */
+static void own_slices(const bdl__trainer *t, int64_t *first, int64_t *n)
+{
+    int64_t end = 0;
+    *first = 0;
+    if (t->ranks) {
+        const int64_t n_slices = (t->params.batch + BDL__SLICE - 1) / BDL__SLICE;
+        bdl__ranks_slices(t->ranks, t->ranks->rank, n_slices, first, &end);
+    }
+    *n = end - *first;
+}
+
 static bdl_status open_batcher(bdl__trainer *t)
 {
+    int64_t first_slice, n_slices;
+    own_slices(t, &first_slice, &n_slices);
     const int lanes = bdl__target_lanes(t->target);
     const bdl__batch_options options = {
         .batch = t->params.batch,
@@ -110,6 +125,8 @@ static bdl_status open_batcher(bdl__trainer *t)
         .seed = (uint64_t)t->params.seed,
         .first_epoch = t->position.epoch + is_epoch_trained(t),
         .first_step = is_epoch_trained(t) ? 0 : t->position.step,
+        .first_slice = first_slice,
+        .n_slices = n_slices,
         .n_threads = (int)t->params.readers,
         .most_broken = t->params.most_broken};
     BDL__TRY(bdl__batcher_create(t->session.allocator, t->data, t->chain, t->session.pool, &options,
@@ -125,11 +142,46 @@ static bdl_status open_batcher(bdl__trainer *t)
     return BDL_OK;
 }
 
+static bdl_status count_blocks(bdl__trainer *t)
+{
+    void *memory = NULL;
+    BDL__TRY(bdl__arena_alloc(&t->arena, (size_t)t->ranks->n * sizeof(int64_t), &memory));
+    t->block_counts = memory;
+    for (int r = 0; r < t->ranks->n; r++) {
+        int64_t begin, end;
+        bdl__shares_range(t->shares, r, &begin, &end);
+        t->block_counts[r] = (end - begin) / BDL__BLOCK;
+    }
+    return BDL_OK;
+}
+
+/* What this rank updates: alone everything, else its share of the vector. Ranges are counted from there. */
+static bdl_status own_ranges(bdl__trainer *t)
+{
+    int64_t end = t->saved->model->graph->weights_count, n = 0;
+    if (t->ranks) {
+        BDL__TRY(bdl__shares_create(t->ranks, t->saved->model, t->params.bucket, &t->shares));
+        BDL__TRY(count_blocks(t));
+        bdl__shares_range(t->shares, t->ranks->rank, &t->own_begin, &end);
+    }
+    t->own_count = end - t->own_begin;
+    for (int64_t i = 0; i < t->n_ranges; i++) {
+        bdl__param_range range = t->ranges[i];
+        range.begin = BDL__MAX(range.begin, t->own_begin) - t->own_begin;
+        range.end = BDL__MIN(range.end, end) - t->own_begin;
+        if (range.begin < range.end) {
+            t->ranges[n++] = range;
+        }
+    }
+    t->n_ranges = n;
+    return BDL_OK;
+}
+
 static bdl_status alloc_vector(bdl__trainer *t, void **vector)
 {
     const bdl__model *const model = t->saved->model;
-    return bdl__alloc(t->session.allocator,
-                      (size_t)model->graph->weights_count * bdl__scalar_size(model->dtype), vector);
+    return bdl__alloc(t->session.allocator, (size_t)t->own_count * bdl__scalar_size(model->dtype),
+                      vector);
 }
 
 static bdl_status open_optim(bdl__trainer *t)
@@ -139,6 +191,7 @@ static bdl_status open_optim(bdl__trainer *t)
     BDL__TRY(bdl__schedule_create(allocator, t->params.schedule, &t->schedule));
     BDL__TRY(bdl__clip_parse(allocator, t->params.clip, &t->clip));
     BDL__TRY(bdl__train_ranges(&t->arena, t->saved->model->graph, &t->ranges, &t->n_ranges));
+    BDL__TRY(own_ranges(t));
     BDL__TRY(alloc_vector(t, &t->grads));
     for (int i = 0; i < bdl__optim_n_states(t->optim); i++) {
         BDL__TRY(alloc_vector(t, &t->states[i]));
@@ -161,7 +214,9 @@ static bdl_status open_runner(bdl__trainer *t)
                                          .target_shape = t->heads->target_shape,
                                          .target_integer = t->heads->target_integer,
                                          .target_is_input = t->heads->target_is_input,
-                                         .grads = t->grads};
+                                         .grads = t->grads,
+                                         .ranks = t->ranks,
+                                         .shares = t->shares};
     BDL__TRY(bdl__workspace_create(t->session.allocator, &t->workspace));
     return bdl__runner_create(t->session.allocator, t->saved->model, t->session.pool, t->workspace,
                               &options, &t->runner);
@@ -220,6 +275,8 @@ static bdl_status set_limits(bdl__trainer *t)
     if (!t->until && p->epochs == 0 && p->iterations == 0) {
         t->max_epochs = DEFAULT_EPOCHS;
     }
+    BDL__CHECK(!p->resume || !given(p->start), BDL_ERR_INVALID_ARGUMENT,
+               "resume and start both say what to go on from: leave one out");
     BDL__CHECK(!p->resume || given(p->checkpoint), BDL_ERR_INVALID_ARGUMENT,
                "resume needs the directory of the checkpoints: add --checkpoint");
     return BDL_OK;
@@ -298,25 +355,47 @@ static void take_results(bdl__trainer *t)
     }
 }
 
-static bdl_status resume(bdl__trainer *t)
+bdl_status bdl__trainer_read(bdl__trainer *t, const bdl__checkpoint_io *io, const char **path)
 {
-    BDL__TRY(write_settings(t));
-    if (!t->params.resume) {
-        return BDL_OK;
+    bool is_damaged;
+    if (given(t->params.start)) {
+        *path = t->params.start;
+        return bdl__checkpoint_file_read(io, t->session.log, *path, &t->position, &is_damaged);
     }
-    const bdl__checkpoint_io io = bdl__trainer_io(t);
-    const char *path = NULL;
-    const bdl_status status = bdl__checkpoint_read(&io, t->session.log, t->params.checkpoint,
-                                                   &t->position, &t->arena, &path);
+    const bdl_status status = bdl__checkpoint_read(io, t->session.log, t->params.checkpoint,
+                                                   &t->position, &t->arena, path);
     if (status == BDL_ERR_NOT_FOUND) {
         BDL__LOG(t->session.log, BDL__LOG_INFO, "no checkpoint in %s: starting from the beginning",
                  t->params.checkpoint);
+    }
+    return status;
+}
+
+static bdl_status resume_alone(bdl__trainer *t)
+{
+    const bdl__checkpoint_io io = bdl__trainer_io(t);
+    const char *path = NULL;
+    if (!t->params.resume && !given(t->params.start)) {
+        return BDL_OK;
+    }
+    const bdl_status status = bdl__trainer_read(t, &io, &path);
+    if (status == BDL_ERR_NOT_FOUND && !given(t->params.start)) {
         return BDL_OK;
     }
     BDL__TRY(status);
-    take_results(t);
     BDL__LOG(t->session.log, BDL__LOG_INFO, "resuming from %s (epoch %lld, iteration %lld)", path,
              (long long)t->position.epoch, (long long)t->position.iteration);
+    return BDL_OK;
+}
+
+static bdl_status resume(bdl__trainer *t)
+{
+    BDL__TRY(write_settings(t));
+    if (t->ranks) {
+        BDL__TRY(bdl__together_check(t));
+    }
+    BDL__TRY(t->ranks ? bdl__together_resume(t) : resume_alone(t));
+    take_results(t);
     return BDL_OK;
 }
 
@@ -354,10 +433,16 @@ static bdl_status describe_saved(bdl__trainer *t)
     return status;
 }
 
+/* Of several ranks, the first one writes what the run leaves behind. */
+static bool is_writer(const bdl__trainer *t) { return !t->ranks || t->ranks->rank == 0; }
+
 static bdl_status open_all(bdl__trainer *t)
 {
     BDL__TRY(bdl__params_check(&bdl__train_schema, &t->params));
     BDL__TRY(bdl__precision_choose(t->session.log, t->params.precision, &t->precision));
+    if (t->ranks) {
+        BDL__TRY(bdl__together_meet(t));
+    }
     BDL__TRY(open_model_and_data(t));
     BDL__TRY(bdl__heads_create(t->session.allocator, t->saved->model, t->data, t->params.loss,
                                t->params.metrics, t->params.target, &t->heads));
@@ -366,13 +451,15 @@ static bdl_status open_all(bdl__trainer *t)
     }
     BDL__TRY(open_optim(t));
     BDL__TRY(set_limits(t));
-    BDL__TRY(bdl__trainer_try_outputs(t));
+    if (is_writer(t)) {
+        BDL__TRY(bdl__trainer_try_outputs(t));
+    }
     set_results_key(t);
     BDL__TRY(resume(t));
     BDL__TRY(open_batcher(t));
     BDL__TRY(open_runner(t));
     BDL__TRY(describe_saved(t));
-    return bdl__trainer_open_reports(t);
+    return is_writer(t) ? bdl__trainer_open_reports(t) : BDL_OK;
 }
 
 bdl_status bdl__trainer_create(const bdl__session *session, const bdl__train_params *params,
@@ -384,6 +471,7 @@ bdl_status bdl__trainer_create(const bdl__session *session, const bdl__train_par
     made->session = *session;
     made->params = *params;
     made->sources = sources ? *sources : (bdl__train_sources){0};
+    made->ranks = session->ranks;
     made->mean_loss = NAN;
     made->validated = -1;
     for (int i = 0; i < BDL__MAX_HEADS; i++) {
@@ -392,6 +480,7 @@ bdl_status bdl__trainer_create(const bdl__session *session, const bdl__train_par
     bdl__arena_init(&made->arena, session->allocator);
     const bdl_status status = open_all(made);
     if (status != BDL_OK) {
+        bdl__trainer_abort(made, status);
         bdl__trainer_free(made);
         return status;
     }
@@ -403,8 +492,7 @@ static void free_vectors(bdl__trainer *t)
 {
     if (t->saved) {
         const bdl__model *const model = t->saved->model;
-        const size_t size =
-            (size_t)model->graph->weights_count * bdl__scalar_size(model->dtype);
+        const size_t size = (size_t)t->own_count * bdl__scalar_size(model->dtype);
         bdl__free(t->session.allocator, t->grads, size);
         for (int i = 0; i < BDL__MAX_OPTIM_STATES; i++) {
             bdl__free(t->session.allocator, t->states[i], size);
@@ -419,6 +507,7 @@ void bdl__trainer_free(bdl__trainer *t)
     }
     bdl__batcher_free(t->batcher);
     bdl__runner_free(t->runner);
+    bdl__shares_free(t->shares);
     bdl__workspace_free(t->workspace);
     bdl__heads_free(t->heads);
     bdl__chain_free(t->own_chain);
@@ -441,7 +530,7 @@ void bdl__trainer_free(bdl__trainer *t)
 
 const bdl__saved *bdl__trainer_saved(const bdl__trainer *trainer) { return trainer->saved; }
 
-void bdl__trainer_fingerprint(const bdl__trainer *t, char hex[65])
+void bdl__trainer_hash(const bdl__trainer *t, void *const *states, char hex[65])
 {
     const bdl__model *const model = t->saved->model;
     const size_t scalar_size = bdl__scalar_size(model->dtype);
@@ -452,8 +541,24 @@ void bdl__trainer_fingerprint(const bdl__trainer *t, char hex[65])
     bdl__sha256_update(&hash, model->weights, size);
     bdl__sha256_update(&hash, model->buffers, (size_t)model->graph->buffers_count * scalar_size);
     for (int i = 0; i < bdl__optim_n_states(t->optim); i++) {
-        bdl__sha256_update(&hash, t->states[i], size);
+        bdl__sha256_update(&hash, states[i], size);
     }
     bdl__sha256_final(&hash, digest);
     bdl__sha256_hex(digest, hex);
+}
+
+void bdl__trainer_fingerprint(const bdl__trainer *t, char hex[65])
+{
+    if (t->ranks) {
+        memcpy(hex, t->fingerprint, sizeof t->fingerprint);
+    } else {
+        bdl__trainer_hash(t, t->states, hex);
+    }
+}
+
+void bdl__trainer_abort(const bdl__trainer *t, bdl_status status)
+{
+    if (t->ranks && status != BDL_OK) {
+        bdl__group_abort(t->ranks->group, status, bdl_last_error());
+    }
 }

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 
+#include "train/shares.h"
 #include "train/train.h"
 
 struct bdl__trainer {
@@ -23,13 +24,21 @@ struct bdl__trainer {
     bdl__workspace *workspace;
     bdl__runner *runner;
 
+    /* with other ranks; else NULL */
+    bdl__ranks *ranks;
+    bdl__shares *shares;
+    int64_t *block_counts; /* [n ranks] blocks of each range, in the arena */
+    char fingerprint[65]; /* of the last run's end */
+    bdl_status update_status; /* of what worker 0 said to the others */
+
     bdl__optim *optim;
     bdl__schedule *schedule;
     bdl__clip clip;
     bdl__trigger *until; /* in the arena, or NULL */
-    void *grads;
-    void *states[BDL__MAX_OPTIM_STATES];
-    bdl__param_range *ranges; /* in the arena */
+    int64_t own_begin, own_count; /* scalars that this rank updates: alone, all */
+    void *grads;                  /* of the own range */
+    void *states[BDL__MAX_OPTIM_STATES]; /* of the own range */
+    bdl__param_range *ranges;     /* of the own range, counted from its begin; in the arena */
     int64_t n_ranges;
     double *square_sums; /* a block's each, with clipping by norm */
 
@@ -46,6 +55,7 @@ struct bdl__trainer {
     /* of the current step */
     double rate;
     double loss; /* of the last step */
+    bool is_time; /* params.seconds have passed */
     bdl__optim_step step;
     /* of the run */
     double start, validating; /* seconds */
@@ -60,6 +70,35 @@ struct bdl__trainer {
 };
 
 bdl__checkpoint_io bdl__trainer_io(const bdl__trainer *trainer);
+/* Takes over the checkpoint that the params name: a file, or the newest of a directory. BDL_ERR_NOT_FOUND if there
+ * is none. */
+bdl_status bdl__trainer_read(bdl__trainer *trainer, const bdl__checkpoint_io *io, const char **path);
+/* Tells the other ranks, if there are any, that this one has failed, and why. */
+void bdl__trainer_abort(const bdl__trainer *trainer, bdl_status status);
+/* SHA-256 over the model's vectors and these states. */
+void bdl__trainer_hash(const bdl__trainer *trainer, void *const *states, char hex[65]);
+
+/* ---- update.c ----------------------------------------------------------------------------------- */
+
+/* Called by every worker with the gradients of the batch: updates the weights. A loss that is not finite leaves
+ * them alone; the loop then stops. A failure is in update_status. */
+void bdl__trainer_update(void *arg, const bdl__exec_worker *w);
+
+/* ---- together.c: with other ranks ---------------------------------------------------------------- */
+
+/* Before anything is opened: the ranks are of one build, and agree on a kernel target. */
+bdl_status bdl__together_meet(bdl__trainer *trainer);
+/* When model, data and method are open: the slices divide, and all ranks do the same. */
+bdl_status bdl__together_check(bdl__trainer *trainer);
+/* Goes on from the newest checkpoint that any rank has found. */
+bdl_status bdl__together_resume(bdl__trainer *trainer);
+/* The method's states of all ranks on rank 0, in memory that bdl__together_forget frees; NULL on the others. */
+bdl_status bdl__together_states(bdl__trainer *trainer, void *states[BDL__MAX_OPTIM_STATES]);
+void bdl__together_forget(bdl__trainer *trainer, void *states[BDL__MAX_OPTIM_STATES]);
+/* What follows a batch: buffers of ranks without samples follow those of the others. */
+bdl_status bdl__together_follow(bdl__trainer *trainer);
+/* The fingerprint, made by rank 0 for all. */
+bdl_status bdl__together_fingerprint(bdl__trainer *trainer);
 
 /* ---- outputs.c ---------------------------------------------------------------------------------- */
 

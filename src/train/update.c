@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The update of the weights, by all workers, with the gradients of the batch. Alone, each worker updates its share
+ * of the blocks. With other ranks, worker 0 talks to them while the others wait; what is updated is this rank's
+ * own range, bucket by bucket, so that one bucket travels while the next is summed.
+ */
+#include <math.h>
+
+#include "train/trainer.h"
+
+static bdl__param_ranges ranges_of(const bdl__trainer *t)
+{
+    return (bdl__param_ranges){.range = t->ranges, .n = t->n_ranges};
+}
+
+static char *own_weights(const bdl__trainer *t)
+{
+    const bdl__model *const model = t->saved->model;
+    return (char *)model->weights + (size_t)t->own_begin * bdl__scalar_size(model->dtype);
+}
+
+/* Scalars [begin, end) of the own range. */
+static void update(bdl__trainer *t, const bdl__optim_step *step, int64_t begin, int64_t end)
+{
+    bdl__optim_update(step, t->target, own_weights(t), t->grads, t->states, ranges_of(t), begin, end);
+}
+
+static void square_sums(bdl__trainer *t, int64_t begin, int64_t end)
+{
+    bdl__optim_square_sums(t->target, t->grads, ranges_of(t), begin, end,
+                           t->square_sums + t->own_begin / BDL__BLOCK);
+}
+
+static double norm_of(const bdl__trainer *t)
+{
+    return bdl__optim_norm(t->square_sums, t->saved->model->graph->weights_count / BDL__BLOCK);
+}
+
+/* The worker's share of the blocks of [begin, end). */
+static void share_of(const bdl__exec_worker *w, int64_t begin, int64_t end, int64_t *from, int64_t *to)
+{
+    bdl__split_range((end - begin) / BDL__BLOCK, w->worker, w->n_workers, from, to);
+    *from = begin + *from * BDL__BLOCK;
+    *to = begin + *to * BDL__BLOCK;
+}
+
+static void update_alone(bdl__trainer *t, const bdl__exec_worker *w, bdl__optim_step *step)
+{
+    int64_t begin, end;
+    share_of(w, 0, t->own_count, &begin, &end);
+    if (t->clip.max_norm > 0) {
+        square_sums(t, begin, end);
+        bdl__barrier_wait(w->barrier, w->n_workers);
+        bdl__optim_clip_norm(step, norm_of(t));
+    }
+    update(t, step, begin, end);
+}
+
+/* ---- with other ranks --------------------------------------------------------------------------- */
+
+typedef bdl_status (*talk_fn)(bdl__trainer *t, const bdl__bucket *bucket);
+
+/* When all workers are here, worker 0 talks to the other ranks; all learn whether that went well. */
+static bool talk(bdl__trainer *t, const bdl__exec_worker *w, talk_fn fn, const bdl__bucket *bucket)
+{
+    bdl__barrier_wait(w->barrier, w->n_workers);
+    if (w->worker == 0) {
+        t->update_status = fn(t, bucket);
+    }
+    bdl__barrier_wait(w->barrier, w->n_workers);
+    return t->update_status == BDL_OK;
+}
+
+static bdl_status drain(bdl__trainer *t, const bdl__bucket *bucket)
+{
+    (void)bucket;
+    BDL__TRY(bdl__shares_flush(t->shares));
+    return bdl__shares_end(t->shares);
+}
+
+static bdl_status start(bdl__trainer *t, const bdl__bucket *bucket)
+{
+    (void)bucket;
+    BDL__TRY(bdl__shares_flush(t->shares));
+    return bdl__shares_expect(t->shares);
+}
+
+static bdl_status wait_for(bdl__trainer *t, const bdl__bucket *bucket)
+{
+    return bdl__shares_wait(t->shares, bucket);
+}
+
+static bdl_status send(bdl__trainer *t, const bdl__bucket *bucket)
+{
+    return bdl__shares_send(t->shares, bucket);
+}
+
+static bdl_status send_all(bdl__trainer *t, const bdl__bucket *unused)
+{
+    int64_t n;
+    const bdl__bucket *const buckets = bdl__shares_buckets(t->shares, &n);
+    (void)unused;
+    for (int64_t i = 0; i < n; i++) {
+        BDL__TRY(bdl__shares_send(t->shares, &buckets[i]));
+    }
+    return BDL_OK;
+}
+
+static bdl_status end(bdl__trainer *t, const bdl__bucket *bucket)
+{
+    (void)bucket;
+    return bdl__shares_end(t->shares);
+}
+
+static bdl_status gather_squares(bdl__trainer *t, const bdl__bucket *bucket)
+{
+    const bdl__reduce *const reduce = &t->ranks->reduce;
+    (void)bucket;
+    return reduce->exchange(reduce->arg, t->block_counts, t->square_sums);
+}
+
+/* The gradients of a bucket's share are summed, and then used while they are in the cache. */
+static void take_bucket(bdl__trainer *t, const bdl__exec_worker *w, const bdl__optim_step *step,
+                        const bdl__bucket *bucket)
+{
+    int64_t begin, end_of_share;
+    share_of(w, bucket->begin - t->own_begin, bucket->end - t->own_begin, &begin, &end_of_share);
+    if (bucket->is_live) {
+        bdl__shares_sum(t->shares, begin, end_of_share, t->grads);
+    }
+    if (t->clip.max_norm > 0) {
+        square_sums(t, begin, end_of_share);
+    } else {
+        update(t, step, begin, end_of_share);
+    }
+}
+
+static void update_together(bdl__trainer *t, const bdl__exec_worker *w, bdl__optim_step *step)
+{
+    int64_t n, begin, end_of_share;
+    const bdl__bucket *const buckets = bdl__shares_buckets(t->shares, &n);
+    const bool is_clipped = t->clip.max_norm > 0;
+    if (!talk(t, w, start, NULL)) {
+        return;
+    }
+    for (int64_t i = n - 1; i >= 0; i--) { /* backward makes the last weights' gradients first */
+        if (!talk(t, w, wait_for, &buckets[i])) {
+            return;
+        }
+        take_bucket(t, w, step, &buckets[i]);
+        if (!is_clipped && !talk(t, w, send, &buckets[i])) {
+            return;
+        }
+    }
+    if (is_clipped) {
+        if (!talk(t, w, gather_squares, NULL)) {
+            return;
+        }
+        bdl__optim_clip_norm(step, norm_of(t));
+        share_of(w, 0, t->own_count, &begin, &end_of_share);
+        update(t, step, begin, end_of_share);
+        if (!talk(t, w, send_all, NULL)) {
+            return;
+        }
+    }
+    (void)talk(t, w, end, NULL);
+}
+
+void bdl__trainer_update(void *arg, const bdl__exec_worker *w)
+{
+    bdl__trainer *const t = arg;
+    const double divisor = w->heads[1] > 0 ? w->heads[1] : 1;
+    if (!isfinite(w->heads[0])) {
+        if (t->ranks) {
+            (void)talk(t, w, drain, NULL);
+        }
+        return;
+    }
+    bdl__optim_step step;
+    bdl__optim_begin(t->optim, t->position.iteration, t->rate, 1 / divisor, &t->clip, &step);
+    if (t->ranks) {
+        update_together(t, w, &step);
+    } else {
+        update_alone(t, w, &step);
+    }
+}
