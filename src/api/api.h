@@ -31,6 +31,13 @@ struct bdl_options {
     bdl__arena arena;
     int64_t n_pairs;
     bdl__option_pair *pairs; /* [schema->n_fields] */
+    bdl__group *group;       /* borrowed, or NULL */
+};
+
+struct bdl_group {
+    bdl_context *context;
+    bdl__group *group; /* owned */
+    bool is_connected;
 };
 
 /* Fills the params struct of the verb; strings live as long as `arena`. */

@@ -14,7 +14,7 @@ struct bdl_trainer {
 static bdl_status create(bdl_trainer *trainer, const bdl_options *options, bdl_model *model,
                          const bdl_data *data, const bdl_data *val)
 {
-    const bdl__session session = bdl__context_session(trainer->context);
+    bdl__session session = bdl__context_session(trainer->context);
     bdl__train_sources sources = {0};
     const char *given[3];
     int64_t n_given = 0;
@@ -35,6 +35,7 @@ static bdl_status create(bdl_trainer *trainer, const bdl_options *options, bdl_m
     }
     BDL__TRY(bdl__options_read_given(options, "train", given, n_given, &trainer->arena,
                                      &trainer->params));
+    session.group = options->group;
     return bdl__trainer_create(&session, &trainer->params, &sources, &trainer->trainer);
 }
 
@@ -92,12 +93,18 @@ bdl_status bdl_trainer_run(bdl_trainer *trainer, bdl_event_fn fn, void *user)
     BDL__TRY(bdl__context_use(trainer->context));
     BDL__TRY(bdl__trainer_run(trainer->trainer, fn ? pass_event : NULL, trainer));
     const char *const directory = trainer->params.save;
-    return directory && *directory ? bdl_trainer_save(trainer, directory) : BDL_OK;
+    const bool is_writer = bdl__trainer_is_writer(trainer->trainer);
+    return directory && *directory && is_writer ? bdl_trainer_save(trainer, directory) : BDL_OK;
 }
 
 bdl_status bdl_trainer_save(const bdl_trainer *trainer, const char *directory)
 {
     return bdl__saved_write(bdl__trainer_saved(trainer->trainer), directory);
+}
+
+bdl_status bdl_trainer_checkpoint(bdl_trainer *trainer, const char *path)
+{
+    return bdl__trainer_checkpoint(trainer->trainer, path);
 }
 
 void bdl_trainer_fingerprint(const bdl_trainer *trainer, char hex[65])

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "train/checkpoint_file.h"
 #include "train/trainer.h"
 
 /* ---- one iteration ------------------------------------------------------------------------------ */
@@ -197,8 +198,12 @@ static void note_results(bdl__trainer *t)
     }
 }
 
-static bdl_status write_with(bdl__trainer *t, const bdl__checkpoint_io *io)
+/* Writes to `path`, or the next file of the run's directory where that is NULL. */
+static bdl_status write_with(bdl__trainer *t, const bdl__checkpoint_io *io, const char *path)
 {
+    if (path) {
+        return bdl__checkpoint_file_write(io, &t->position, path);
+    }
     bdl__event event = event_of(t, BDL__EVENT_CHECKPOINT);
     bdl__arena arena;
     bdl__arena_init(&arena, t->session.allocator);
@@ -211,24 +216,32 @@ static bdl_status write_with(bdl__trainer *t, const bdl__checkpoint_io *io)
     return status;
 }
 
-static bdl_status write_checkpoint(bdl__trainer *t)
+static bdl_status write_to(bdl__trainer *t, const char *path)
 {
-    if (!t->params.checkpoint || !*t->params.checkpoint) {
-        return BDL_OK;
-    }
+    bdl__checkpoint_io io = bdl__trainer_io(t);
     note_results(t);
     if (!t->ranks) {
-        const bdl__checkpoint_io io = bdl__trainer_io(t);
-        return write_with(t, &io);
+        return write_with(t, &io, path);
     }
     void *states[BDL__MAX_OPTIM_STATES] = {0};
+    io.states = states;
     bdl_status status = bdl__together_states(t, states);
-    if (status == BDL_OK && t->ranks->rank == 0) {
-        bdl__checkpoint_io io = bdl__trainer_io(t);
-        io.states = states;
-        status = write_with(t, &io);
+    if (status == BDL_OK && bdl__trainer_is_writer(t)) {
+        status = write_with(t, &io, path);
     }
     bdl__together_forget(t, states);
+    return status;
+}
+
+static bdl_status write_checkpoint(bdl__trainer *t)
+{
+    return t->params.checkpoint && *t->params.checkpoint ? write_to(t, NULL) : BDL_OK;
+}
+
+bdl_status bdl__trainer_checkpoint(bdl__trainer *t, const char *path)
+{
+    const bdl_status status = write_to(t, path);
+    bdl__trainer_abort(t, status);
     return status;
 }
 

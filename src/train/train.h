@@ -19,7 +19,8 @@ typedef struct bdl__session {
     bdl__pool *pool;
     bdl__target target;          /* the kernel target for float32 */
     const _Atomic int *cancel;   /* set to 1 by Ctrl-C and the like */
-    bdl__ranks *ranks;           /* NULL = alone */
+    bdl__group *group;           /* connected; NULL = alone */
+    bdl__ranks *ranks;           /* the trainer's own, made from the group */
 } bdl__session;
 
 /* ---- saved models (saved.c) ----------------------------------------------------------------- */
@@ -141,6 +142,10 @@ bdl_status bdl__trainer_create(const bdl__session *session, const bdl__train_par
 /* Trains to the end. BDL_ERR_CANCELLED after a cancel, a checkpoint having been written. */
 bdl_status bdl__trainer_run(bdl__trainer *trainer, bdl__event_fn fn, void *arg);
 void bdl__trainer_free(bdl__trainer *trainer); /* NULL ok */
+/* Whether this rank writes what the run leaves behind: rank 0 of a group, or a trainer that is alone. */
+bool bdl__trainer_is_writer(const bdl__trainer *trainer);
+/* Writes a checkpoint file; every rank of a group calls it. */
+bdl_status bdl__trainer_checkpoint(bdl__trainer *trainer, const char *path);
 /* The model with its preprocessing, for saving; belongs to the trainer. */
 const bdl__saved *bdl__trainer_saved(const bdl__trainer *trainer);
 /* SHA-256 (hex) over weights, buffers and optimizer state: equal only for equal bits. */

@@ -433,16 +433,24 @@ static bdl_status describe_saved(bdl__trainer *t)
     return status;
 }
 
-/* Of several ranks, the first one writes what the run leaves behind. */
-static bool is_writer(const bdl__trainer *t) { return !t->ranks || t->ranks->rank == 0; }
+bool bdl__trainer_is_writer(const bdl__trainer *t) { return !t->ranks || t->ranks->rank == 0; }
+
+static bdl_status open_ranks(bdl__trainer *t)
+{
+    bdl__group *const group = t->session.group;
+    if (!group || bdl__group_size(group) == 1) {
+        return BDL_OK;
+    }
+    BDL__TRY(bdl__ranks_create(t->session.allocator, group, &t->ranks));
+    t->session.ranks = t->ranks;
+    return bdl__together_meet(t);
+}
 
 static bdl_status open_all(bdl__trainer *t)
 {
     BDL__TRY(bdl__params_check(&bdl__train_schema, &t->params));
     BDL__TRY(bdl__precision_choose(t->session.log, t->params.precision, &t->precision));
-    if (t->ranks) {
-        BDL__TRY(bdl__together_meet(t));
-    }
+    BDL__TRY(open_ranks(t));
     BDL__TRY(open_model_and_data(t));
     BDL__TRY(bdl__heads_create(t->session.allocator, t->saved->model, t->data, t->params.loss,
                                t->params.metrics, t->params.target, &t->heads));
@@ -451,7 +459,7 @@ static bdl_status open_all(bdl__trainer *t)
     }
     BDL__TRY(open_optim(t));
     BDL__TRY(set_limits(t));
-    if (is_writer(t)) {
+    if (bdl__trainer_is_writer(t)) {
         BDL__TRY(bdl__trainer_try_outputs(t));
     }
     set_results_key(t);
@@ -459,7 +467,7 @@ static bdl_status open_all(bdl__trainer *t)
     BDL__TRY(open_batcher(t));
     BDL__TRY(open_runner(t));
     BDL__TRY(describe_saved(t));
-    return is_writer(t) ? bdl__trainer_open_reports(t) : BDL_OK;
+    return bdl__trainer_is_writer(t) ? bdl__trainer_open_reports(t) : BDL_OK;
 }
 
 bdl_status bdl__trainer_create(const bdl__session *session, const bdl__train_params *params,
@@ -471,7 +479,6 @@ bdl_status bdl__trainer_create(const bdl__session *session, const bdl__train_par
     made->session = *session;
     made->params = *params;
     made->sources = sources ? *sources : (bdl__train_sources){0};
-    made->ranks = session->ranks;
     made->mean_loss = NAN;
     made->validated = -1;
     for (int i = 0; i < BDL__MAX_HEADS; i++) {
@@ -508,6 +515,7 @@ void bdl__trainer_free(bdl__trainer *t)
     bdl__batcher_free(t->batcher);
     bdl__runner_free(t->runner);
     bdl__shares_free(t->shares);
+    bdl__ranks_free(t->ranks);
     bdl__workspace_free(t->workspace);
     bdl__heads_free(t->heads);
     bdl__chain_free(t->own_chain);

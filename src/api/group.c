@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Public groups: ranks that train together. */
+#include "api/api.h"
+
+static bdl_status check_options(const bdl_group_options *o)
+{
+    BDL__CHECK(o, BDL_ERR_INVALID_ARGUMENT, "options must not be NULL");
+    BDL__CHECK(o->struct_size == sizeof *o, BDL_ERR_INVALID_ARGUMENT,
+               "bdl_group_options: struct_size must be %zu, got %zu", sizeof *o, o->struct_size);
+    BDL__CHECK(o->n_ranks >= 1 && o->n_ranks <= BDL__MOST_RANKS, BDL_ERR_INVALID_ARGUMENT,
+               "n_ranks must be in [1, %d], got %d", BDL__MOST_RANKS, (int)o->n_ranks);
+    BDL__CHECK(o->rank >= 0 && o->rank < o->n_ranks, BDL_ERR_INVALID_ARGUMENT,
+               "rank must be in [0, %d), got %d", (int)o->n_ranks, (int)o->rank);
+    BDL__CHECK(o->secret || o->n_ranks == 1, BDL_ERR_INVALID_ARGUMENT,
+               "a group needs a secret of %d bytes", BDL__SECRET_SIZE);
+    return BDL_OK;
+}
+
+bdl_status bdl_group_create(bdl_context *context, const bdl_group_options *options, bdl_group **group)
+{
+    void *memory = NULL;
+    BDL__TRY(bdl__context_use(context));
+    BDL__TRY(check_options(options));
+    const bdl__group_options inner = {.rank = options->rank,
+                                      .n_ranks = options->n_ranks,
+                                      .secret = options->secret,
+                                      .bind = options->bind,
+                                      .first_port = options->first_port,
+                                      .last_port = options->last_port,
+                                      .connect_seconds = options->connect_seconds,
+                                      .wait_seconds = options->wait_seconds,
+                                      .silence_seconds = options->silence_seconds,
+                                      .tls = options->encrypt};
+    BDL__TRY(bdl__alloc(&context->allocator, sizeof **group, &memory));
+    bdl_group *const made = memory;
+    made->context = context;
+    const bdl_status status =
+        bdl__group_listen(&context->allocator, &context->log, &inner, &made->group);
+    if (status != BDL_OK) {
+        bdl_group_free(made);
+        return status;
+    }
+    *group = made;
+    return BDL_OK;
+}
+
+const char *bdl_group_address(const bdl_group *group) { return bdl__group_address(group->group); }
+
+bdl_status bdl_group_connect(bdl_group *group, const char *const *addresses)
+{
+    BDL__TRY(bdl__group_connect(group->group, addresses));
+    group->is_connected = true;
+    return BDL_OK;
+}
+
+void bdl_group_abort(bdl_group *group, const char *cause)
+{
+    bdl__group_abort(group->group, BDL_ERR_STATE, cause);
+}
+
+void bdl_group_free(bdl_group *group)
+{
+    if (group) {
+        const bdl_allocator *const allocator = &group->context->allocator;
+        bdl__group_free(group->group);
+        bdl__free(allocator, group, sizeof *group);
+    }
+}
+
+bdl_status bdl_options_set_group(bdl_options *options, bdl_group *group)
+{
+    BDL__CHECK(!group || group->is_connected, BDL_ERR_STATE,
+               "the group is not connected: call bdl_group_connect first");
+    BDL__CHECK(!group || options->schema == &bdl__train_schema, BDL_ERR_INVALID_ARGUMENT,
+               "only training has a group, not '%s'", options->schema->name);
+    options->group = group ? group->group : NULL;
+    return BDL_OK;
+}
