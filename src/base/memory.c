@@ -11,10 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 enum { FIRST_CHUNK_SIZE = 4096, LARGEST_CHUNK_SIZE = 1 << 20, ARENA_ALIGNMENT = 16 };
-enum { HUGE_PAGE = 2 << 20, LEAST_HUGE = 2 * HUGE_PAGE };
 
 struct bdl__arena_chunk {
     struct bdl__arena_chunk *next;
@@ -22,23 +20,11 @@ struct bdl__arena_chunk {
     size_t used; /* bytes from the chunk's start, this header included */
 };
 
-/* Large blocks want pages of 2 MiB: a kernel that walks many planes at once meets another page with
- * every one of them, and on a virtual machine a miss of the translation cache is two walks. */
 static void *default_alloc(void *user BDL__UNUSED, size_t size)
 {
-    if (size > SIZE_MAX - HUGE_PAGE) {
-        return NULL;
-    }
-    if (size < LEAST_HUGE) {
-        return aligned_alloc(BDL__ALIGNMENT, bdl__align_up(size, BDL__ALIGNMENT));
-    }
-    void *const memory = aligned_alloc(HUGE_PAGE, bdl__align_up(size, BDL__ALIGNMENT));
-#ifdef MADV_HUGEPAGE
-    if (memory != NULL) {
-        (void)madvise(memory, size / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* a wish */
-    }
-#endif
-    return memory;
+    return size > SIZE_MAX - BDL__ALIGNMENT
+               ? NULL
+               : aligned_alloc(BDL__ALIGNMENT, bdl__align_up(size, BDL__ALIGNMENT));
 }
 
 static void default_free(void *user BDL__UNUSED, void *memory, size_t size BDL__UNUSED)

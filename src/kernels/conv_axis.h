@@ -102,6 +102,9 @@ typedef enum bdl__conv_reading {
 /* Copied columns, while those of the next block are on their way into the same cache. */
 #define BDL__CONV_COLUMNS_SIZE (320 * 1024)
 
+/* Channels that are added up before the next; the sums rest in dst meanwhile, so no bit changes. */
+#define BDL__CONV_CHANNELS 64
+
 /* A pure function of the shape, and any answer gives the same sums but for zeros added. A plane
  * that is a multiple of 4 KB puts every channel at the same place in the level-1 cache, so it is
  * copied, too. */
@@ -168,6 +171,16 @@ static inline int64_t bdl__conv_columns(int64_t n_channels, size_t real_size)
     return BDL__MIN(BDL__MAX(fit, 8), 32);
 }
 
+/* Bytes of copied rows of so many channels. */
+static inline size_t bdl__conv_rows_size(const bdl__conv_axis *y, const bdl__conv_axis *x,
+                                         int64_t n_channels, size_t real_size)
+{
+    const int64_t block = bdl__conv_row_block(y, x, n_channels, real_size);
+    int64_t least;
+    const int64_t rows = BDL__MIN(bdl__conv_axis_reach(y, 0, block, &least) - least, y->in_n);
+    return (size_t)(n_channels * bdl__conv_pack_plane(x, rows)) * real_size;
+}
+
 /* Bytes of scratch that a job with these axes needs. */
 static inline size_t bdl__conv_pack_size(const bdl__conv_axis *y, const bdl__conv_axis *x,
                                          int64_t n_channels, size_t real_size)
@@ -179,10 +192,11 @@ static inline size_t bdl__conv_pack_size(const bdl__conv_axis *y, const bdl__con
     if (reading != BDL__CONV_PACKED) {
         return 0;
     }
-    const int64_t block = bdl__conv_row_block(y, x, n_channels, real_size);
-    int64_t least;
-    const int64_t rows = BDL__MIN(bdl__conv_axis_reach(y, 0, block, &least) - least, y->in_n);
-    return (size_t)(n_channels * bdl__conv_pack_plane(x, rows)) * real_size;
+    /* Calls that add to dst take all channels at once, others blocks of them. */
+    const size_t all = bdl__conv_rows_size(y, x, n_channels, real_size);
+    const size_t some =
+        bdl__conv_rows_size(y, x, BDL__MIN(n_channels, BDL__CONV_CHANNELS), real_size);
+    return BDL__MAX(all, some);
 }
 
 /* Bytes of scratch of conv_direct_forward or conv_direct_backward. */

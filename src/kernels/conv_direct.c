@@ -11,8 +11,9 @@
 
 BDL__KERNEL_DECLARE(BDL__CONV_DIRECT_KERNELS)
 
-/* Channels that are added up before the next, where their data would not stay in a cache. */
-#define CHANNELS 64
+/* Weights that want blocks of channels, and tiles that pass at once then. */
+#define MANY_WEIGHTS (1024 * 1024)
+#define FEW_TILES 2
 /* Weights that stay in a level-2 cache, and positions of a plane that does not. */
 #define FEW_WEIGHTS (96 * 1024)
 #define LARGE_PLANE 256
@@ -34,6 +35,8 @@ struct rows {
     const real *data; /* row `first`, column `least` of the group's first channel */
     int64_t first, least;
     int64_t plane, width;
+    int64_t channel, n_channels; /* of the group */
+    const real *next;            /* in src, the row after the last; NULL: none, or not to be copied */
 };
 
 static const real *src_of(const struct job *job, int64_t i_part)
@@ -82,8 +85,8 @@ static void pack_rows(const struct job *job, const real *src, int64_t n_rows, st
     const int64_t n = BDL__MAX(BDL__MIN(to->least + to->width, in_w) - begin, 0);
     to->plane = bdl__conv_pack_plane(&job->x, n_rows);
     to->data = out;
-    for (int64_t c = 0; c < job->n_channels; c++) {
-        const real *from = src + c * job->src_plane + to->first * in_w + begin;
+    for (int64_t c = 0; c < to->n_channels; c++) {
+        const real *from = src + (to->channel + c) * job->src_plane + to->first * in_w + begin;
         real *row = out + c * to->plane;
         for (int64_t y = 0; y < n_rows; y++, from += in_w, row += to->width) {
             for (int64_t x = 0; x < before; x++) {
@@ -99,9 +102,10 @@ static void pack_rows(const struct job *job, const real *src, int64_t n_rows, st
     }
 }
 
-/* Columns [x, x + n) of output rows [begin, end). Taps that meet only zeros are left out. */
-static void run_columns(const struct job *job, const struct rows *rows, int64_t begin, int64_t end,
-                        int64_t x, int n, real *dst)
+/* Columns [x, x + n) of output rows [begin, end), for a set of tiles. Taps that meet only zeros are
+ * left out. */
+static void run_columns(const struct job *job, const struct rows *rows, const tile_set *set,
+                        int64_t begin, int64_t end, int64_t x, int n, real *dst)
 {
     int64_t first = job->x.n_taps;
     int64_t last = 0;
@@ -114,43 +118,79 @@ static void run_columns(const struct job *job, const struct rows *rows, int64_t 
         }
     }
     tile_loop loop = loop_of(job);
+    loop.n_c = rows->n_channels;
+    loop.resume = rows->channel > 0;
     loop.n_x = BDL__MAX(last - first, 0);
     loop.src_c = rows->plane;
     loop.src_y = job->y.off_step * rows->width;
+    loop.ahead_c = job->src_plane * (int64_t)sizeof(real);
     for (int64_t y = begin; y < end; y++) {
         int64_t tap;
         loop.n_y = bdl__conv_axis_taps(&job->y, y, &tap) - tap;
+        loop.ahead = rows->next != NULL ? rows->next + (y - begin) * job->x.in_n + x : NULL;
         const int64_t row = y * job->y.in_step + job->y.off0 + tap * job->y.off_step;
         const real *src = rows->data;
         if (loop.n_y > 0 && loop.n_x > 0) {
             src += (row - rows->first) * rows->width + x * job->x.in_step + job->x.off0 +
                    first * job->x.off_step - rows->least;
         }
-        K(tile_outputs)(&job->set, &loop, n, tap_at(job, tap, first), src,
+        K(tile_outputs)(set, &loop, n, rows->channel * loop.w_c + tap_at(job, tap, first), src,
                         dst + dst_at(job, y, x));
     }
 }
 
-/* All of a job by blocks of rows, copied or in place. */
+/* All outputs of rows [begin, end) from a block of channels. */
+static void run_rows(const struct job *job, const struct rows *rows, int64_t begin, int64_t end,
+                     real *dst)
+{
+    const int64_t n_tiles = (job->x.n + TILE_N - 1) / TILE_N;
+    const int64_t step = rows->n_channels < job->n_channels ? FEW_TILES : job->set.end;
+    tile_set set = job->set;
+    set.ahead_tile = job->set.begin;
+    for (set.begin = job->set.begin; set.begin < job->set.end; set.begin = set.end) {
+        set.end = BDL__MIN(set.begin + step, job->set.end);
+        for (int64_t t = 0; t < n_tiles; t++) {
+            const int64_t x = t * job->x.n / n_tiles;
+            const int n = (int)((t + 1) * job->x.n / n_tiles - x);
+            run_columns(job, rows, &set, begin, end, x, n, dst);
+        }
+    }
+}
+
+/* Weights beyond a level-2 cache are read once for a block of rows: by blocks of channels, of which
+ * few tiles of weights stay in a level-1 cache while all columns pass. Sums rest in dst meanwhile. */
+static int64_t channels_of(const struct job *job)
+{
+    const bool is_large = job->set.n_outputs * job->set.length >= MANY_WEIGHTS;
+    return is_large && !job->call->add ? BDL__MIN(job->n_channels, BDL__CONV_CHANNELS)
+                                       : job->n_channels;
+}
+
+/* All of a job by blocks of rows and of channels, copied or in place. */
 static void run_planes(const struct job *job, bool packed)
 {
-    const int64_t block = bdl__conv_row_block(&job->y, &job->x, job->n_channels, sizeof(real));
-    const int64_t n_tiles = (job->x.n + TILE_N - 1) / TILE_N;
+    const int64_t n_channels = channels_of(job);
+    const int64_t block = bdl__conv_row_block(&job->y, &job->x, n_channels, sizeof(real));
     for (int64_t i = 0; i < job->call->n_parts; i++) {
-        const real *src = src_of(job, i);
         for (int64_t y = 0; y < job->y.n; y += block) {
             const int64_t end = BDL__MIN(y + block, job->y.n);
-            struct rows rows = {.data = src, .plane = job->src_plane, .width = job->x.in_n};
-            if (packed) {
-                const int64_t n_rows = bdl__conv_rows(&job->y, y, end, &rows.first);
-                rows.width =
-                    bdl__conv_axis_reach(&job->x, 0, job->x.n, &rows.least) - rows.least;
-                pack_rows(job, src, n_rows, &rows);
-            }
-            for (int64_t t = 0; t < n_tiles; t++) {
-                const int64_t x = t * job->x.n / n_tiles;
-                const int n = (int)((t + 1) * job->x.n / n_tiles - x);
-                run_columns(job, &rows, y, end, x, n, dst_of(job, i));
+            for (int64_t c = 0; c < job->n_channels; c += n_channels) {
+                struct rows rows = {.data = src_of(job, i) + c * job->src_plane,
+                                    .plane = job->src_plane,
+                                    .width = job->x.in_n,
+                                    .channel = c,
+                                    .n_channels = BDL__MIN(job->n_channels - c, n_channels)};
+                if (packed) {
+                    const int64_t n_rows = bdl__conv_rows(&job->y, y, end, &rows.first);
+                    rows.width =
+                        bdl__conv_axis_reach(&job->x, 0, job->x.n, &rows.least) - rows.least;
+                    pack_rows(job, src_of(job, i), n_rows, &rows);
+                    rows.next = rows.first + n_rows < job->y.in_n
+                                    ? src_of(job, i) + c * job->src_plane +
+                                          (rows.first + n_rows) * job->x.in_n
+                                    : NULL;
+                }
+                run_rows(job, &rows, y, end, dst_of(job, i));
             }
         }
     }
@@ -197,12 +237,12 @@ static void run_large_plane(const struct job *job)
     for (int64_t i = 0; i < job->call->n_parts; i++) {
         for (int64_t x = 0; x < n_columns; x += TILE_N) {
             const int n = (int)BDL__MIN(n_columns - x, TILE_N);
-            for (int64_t c = 0; c < job->n_channels; c += CHANNELS) {
+            for (int64_t c = 0; c < job->n_channels; c += BDL__CONV_CHANNELS) {
                 const real *const src = src_of(job, i) + c * job->src_plane + x;
-                const bool is_last = c + CHANNELS >= job->n_channels;
-                loop.n_c = BDL__MIN(job->n_channels - c, CHANNELS);
+                const bool is_last = c + BDL__CONV_CHANNELS >= job->n_channels;
+                loop.n_c = BDL__MIN(job->n_channels - c, BDL__CONV_CHANNELS);
                 loop.resume = c > 0;
-                loop.ahead = is_last ? src_of(job, i) + x + n : src + CHANNELS * job->src_plane;
+                loop.ahead = is_last ? src_of(job, i) + x + n : src + BDL__CONV_CHANNELS * job->src_plane;
                 loop.src_c = is_copied ? n : job->src_plane;
                 if (is_copied) {
                     pack_block(job, src, loop.n_c, n, job->call->scratch);
