@@ -80,6 +80,8 @@ static void write_position(const bdl__position *position, bdl__json_writer *w)
     bdl__json_write_f64(w, position->epoch_loss);
     bdl__json_write_key(w, "epoch_divisor");
     bdl__json_write_f64(w, position->epoch_divisor);
+    bdl__json_write_key(w, "validation_due");
+    bdl__json_write_bool(w, position->validation_due);
     write_i64(w, "results_key", position->results_key);
     bdl__json_write_key(w, "results");
     bdl__json_open(w, '[');
@@ -255,8 +257,9 @@ static bdl_status read_results(const bdl__json *object, const char *where, bdl__
 static bdl_status read_position(const bdl__json *root, const char *where, bdl__position *position)
 {
     static const char *const known[] = {"epoch", "step", "iteration", "epoch_loss",
-                                        "epoch_divisor", "results_key", "results"};
-    const bdl__json *object;
+                                        "epoch_divisor", "validation_due", "results_key",
+                                        "results"};
+    const bdl__json *object, *due;
     BDL__TRY(bdl__json_need(root, "position", BDL__JSON_OBJECT, where, &object));
     BDL__TRY(bdl__json_check_members(object, known, BDL__COUNT_OF(known), where));
     BDL__TRY(need_count(object, "epoch", where, &position->epoch));
@@ -264,6 +267,8 @@ static bdl_status read_position(const bdl__json *root, const char *where, bdl__p
     BDL__TRY(need_count(object, "iteration", where, &position->iteration));
     BDL__TRY(need_f64(object, "epoch_loss", where, &position->epoch_loss));
     BDL__TRY(need_f64(object, "epoch_divisor", where, &position->epoch_divisor));
+    BDL__TRY(bdl__json_need(object, "validation_due", BDL__JSON_BOOL, where, &due));
+    position->validation_due = bdl__json_bool(due);
     return read_results(object, where, position);
 }
 

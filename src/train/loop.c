@@ -280,15 +280,14 @@ static double observed(const bdl__trainer *t, const char *monitor)
     return NAN;
 }
 
-/* A cancel during the validation leaves the position at the epoch's last step: a resumed run begins with
- * the validation. */
+/* What follows an epoch, the position standing at the beginning of the next. A cancel during the
+ * validation leaves it due: a resumed run begins with it. */
 static bdl_status end_epoch(bdl__trainer *t)
 {
     BDL__TRY(validate(t));
     const double divisor = t->position.epoch_divisor > 0 ? t->position.epoch_divisor : 1;
     t->mean_loss = t->position.epoch_loss / divisor;
-    t->position.epoch++;
-    t->position.step = 0;
+    t->position.validation_due = false;
     t->position.epoch_loss = 0;
     t->position.epoch_divisor = 0;
     if (t->val) {
@@ -350,6 +349,9 @@ static bdl_status follow_up(bdl__trainer *t, bool ends_epoch, const char **reaso
     bdl_status reports = summarize_step(t);
     report_kind(t, BDL__EVENT_STEP);
     if (ends_epoch) {
+        t->position.epoch++;
+        t->position.step = 0;
+        t->position.validation_due = true;
         BDL__TRY(end_epoch(t));
     }
     *reason = reason_to_stop(t);
@@ -379,11 +381,11 @@ static bdl_status advance(bdl__trainer *t, const char **reason)
     return follow_up(t, ends_epoch, reason);
 }
 
-/* Iterations until there is a reason to stop. A checkpoint that was written during a validation stands at
- * the end of its epoch, which then comes first. */
+/* Iterations until there is a reason to stop. Where a checkpoint was written during a validation, that comes
+ * first. */
 static bdl_status train(bdl__trainer *t, const char **reason)
 {
-    if (t->position.step >= t->steps) {
+    if (t->position.validation_due) {
         BDL__TRY(end_epoch(t));
     }
     *reason = reason_to_stop(t);

@@ -182,9 +182,10 @@ bdl_status bdl__precision_choose(const bdl__log *log, const char *name, bdl__pre
 
 /* What a checkpoint holds beside the vectors. */
 typedef struct bdl__position {
-    int64_t epoch, step;  /* the next step to train; with step = steps of the epoch its validation is due */
+    int64_t epoch, step;  /* the next step to train */
     int64_t iteration;    /* updates done */
-    double epoch_loss, epoch_divisor; /* sums so far in this epoch */
+    double epoch_loss, epoch_divisor; /* sums so far in this epoch, or in the last if validation_due */
+    bool validation_due; /* step is 0, and what follows an epoch has not been done */
     /* What stop conditions see between epochs: the last epoch's mean loss, then the validation's values.
      * None before the first epoch has ended. `results_key` is a hash of data and metrics they belong to. */
     int64_t n_results, results_key;

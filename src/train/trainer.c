@@ -93,13 +93,6 @@ static bdl_status open_model_and_data(bdl__trainer *t)
     return open_model(t, text);
 }
 
-/* Whether the checkpoint was written in the validation after an epoch: all of its steps are done. */
-static bool is_epoch_trained(const bdl__trainer *t)
-{
-    const int64_t steps = (t->data->n + t->params.batch - 1) / t->params.batch;
-    return t->position.step > 0 && t->position.step >= steps;
-}
-
 /* The slices of a batch that this rank computes; 0 slices are all. */
 static void own_slices(const bdl__trainer *t, int64_t *first, int64_t *n)
 {
@@ -123,8 +116,8 @@ static bdl_status open_batcher(bdl__trainer *t)
         .real_size = t->target == BDL__TARGET_F64 ? 8 : 4 * (size_t)lanes,
         .is_training = true,
         .seed = (uint64_t)t->params.seed,
-        .first_epoch = t->position.epoch + is_epoch_trained(t),
-        .first_step = is_epoch_trained(t) ? 0 : t->position.step,
+        .first_epoch = t->position.epoch,
+        .first_step = t->position.step,
         .first_slice = first_slice,
         .n_slices = n_slices,
         .n_threads = (int)t->params.readers,
@@ -350,7 +343,7 @@ static void take_results(bdl__trainer *t)
     }
     t->mean_loss = p->results[0];
     memcpy(t->values, p->results + 1, (size_t)t->heads->n * sizeof *t->values);
-    if (t->val && p->step == 0 && !isnan(t->values[0])) {
+    if (t->val && p->step == 0 && !p->validation_due && !isnan(t->values[0])) {
         t->validated = p->iteration;
     }
 }

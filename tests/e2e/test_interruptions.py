@@ -92,7 +92,7 @@ def signal_while_data_are_made():
 
 @case
 def signals_in_validations():
-    """The epoch's validation, with what the schedule makes of it, is done after the resume."""
+    """The epoch's validation, with what the schedule makes of it, is done after the resume, also with other settings."""
     train = ["train", "mlp(512)", "--data", "digits(count=400)", "--val", "digits(count=20000)", "--batch", "8",
              "--threads", "2", "--json", "--schedule", "plateau(monitor=top1,mode=max,patience=0,threshold=10)"]
     n_inside = 0
@@ -104,11 +104,21 @@ def signals_in_validations():
         process.send_signal(signal.SIGINT)
         out = process.communicate(timeout=60)[0]
         equal(process.returncode, 130)
-        end = end_of(out)
-        n_inside += end["iteration"] == 50 * (end["epoch"] + 1)
+        newest = pathlib.Path("saved", f"step-{end_of(out)['iteration']:010}.bdlckpt")
+        if b'validation_due\\": true' in newest.read_bytes():
+            n_inside += 1
+            shutil.rmtree("inside", ignore_errors=True)
+            shutil.copytree("saved", "inside")
         if n_inside == 2:
             break
     check(n_inside > 0, "no signal came in a validation")
+    iteration = iteration_of("inside")
+    result = bdl(*train, "--batch", "16", "--iterations", str(iteration + 25), "--checkpoint", "inside", "--resume",
+                 "--log", "log.jsonl")
+    check("batch was 8 and is now 16" in result.err, result.err)
+    events = [(e["event"], e["iteration"], e["epoch"]) for e in lines_in("log.jsonl")]
+    check(events.index(("validation", iteration, iteration // 50)) == 1, events[:3])
+    equal((end_of(result.out)["iteration"], end_of(result.out)["epoch"]), (iteration + 25, iteration // 50 + 1))
     goes_on(train, iteration_of("saved") + 70)
 
 

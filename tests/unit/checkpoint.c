@@ -114,6 +114,7 @@ static const bdl__position somewhere = {.epoch = 3,
                                         .iteration = 1207,
                                         .epoch_loss = 1.0 / 3,
                                         .epoch_divisor = 112,
+                                        .validation_due = true,
                                         .n_results = 2,
                                         .results_key = 12345,
                                         .results = {0.1, 1e-300}};
