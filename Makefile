@@ -7,7 +7,7 @@ JOBS ?= $(shell nproc)
 # A compiler cache, where one is installed, stays inside the clone.
 export CCACHE_DIR ?= $(CURDIR)/build/.ccache
 
-.PHONY: all build demo test test-long bench install clean goldens peers symbols reference wheel
+.PHONY: all build demo test test-long bench install clean goldens fingerprints peers symbols reference wheel
 
 all: build
 
@@ -45,6 +45,12 @@ wheel:
 # Remakes the golden files in an environment of its own and compares them with the committed ones.
 goldens:
 	tests/golden/run
+
+# Remakes tests/golden/fingerprints.txt, the bits that trained networks have, after a change of arithmetic that is meant.
+fingerprints:
+	cmake --preset ci-gcc
+	cmake --build build/ci-gcc --target test_golden_fingerprints -j $(JOBS)
+	BDL_SOURCE_DIR=$(CURDIR) BDL_WRITE_FINGERPRINTS=1 build/ci-gcc/tests/golden/fingerprints
 
 # The same benchmarks with other frameworks beside bdl.
 peers: build

@@ -53,6 +53,7 @@ void check_adding(check *k);        /* gradients are added where another user's 
 void check_in_place(check *k);      /* writing over the input changes nothing */
 void check_skipping(check *k);      /* unwanted gradients change nothing */
 void check_json(check *k);          /* parameters survive JSON and text */
+void check_empty(check *k);         /* no samples: nothing to compute, or refused */
 void check_reference(check *k);     /* f64 agrees with the formulas beside the cases, where there are */
 
 /* ---- of a layer ------------------------------------------------------------------------------

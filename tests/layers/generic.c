@@ -25,7 +25,7 @@ static const named_check case_checks[] = {
     {"padding", check_padding},   {"deterministic", check_deterministic},
     {"adding", check_adding},     {"in_place", check_in_place},
     {"skipping", check_skipping}, {"json", check_json},
-    {"reference", check_reference},
+    {"reference", check_reference}, {"empty", check_empty},
 };
 
 static const named_check layer_checks[] = {
