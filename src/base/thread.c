@@ -47,6 +47,7 @@ struct bdl__pool {
     _Atomic uint32_t pending; /* workers still at work */
     _Atomic uint32_t caller_sleeps;
     char padding1[CACHE_LINE - 8];
+    pthread_mutex_t turn; /* of the caller whose run it is */
     /* Constant. */
     const bdl_allocator *allocator; /* borrowed */
     worker *workers;                /* owned, n_workers of them; [0] is the caller */
@@ -290,6 +291,7 @@ static void stop_workers(bdl__pool *pool, int n)
 static void free_pool_memory(bdl__pool *pool)
 {
     const bdl_allocator *const allocator = pool->allocator;
+    (void)pthread_mutex_destroy(&pool->turn);
     bdl__free(allocator, pool->workers, (size_t)pool->n_workers * sizeof(worker));
     bdl__free(allocator, pool, sizeof *pool);
 }
@@ -324,6 +326,7 @@ bdl_status bdl__pool_create(const bdl_allocator *allocator, int n_workers, bdl__
     made->n_workers = n_workers;
     made->pid = getpid();
     made->spins = may_spin(n_workers);
+    (void)pthread_mutex_init(&made->turn, NULL);
     bdl_status status = bdl__alloc(allocator, (size_t)n_workers * sizeof(worker), &workers);
     made->workers = workers;
     if (status == BDL_OK) {
@@ -376,9 +379,8 @@ static void wait_for_workers(bdl__pool *pool)
     }
 }
 
-bdl_status bdl__pool_run(bdl__pool *pool, bdl__worker_fn fn, void *arg)
+static void run_on_all(bdl__pool *pool, bdl__worker_fn fn, void *arg)
 {
-    BDL__TRY(bdl__pool_check(pool));
     if (pool->n_workers > 1) {
         pool->fn = fn;
         pool->arg = arg;
@@ -389,6 +391,14 @@ bdl_status bdl__pool_run(bdl__pool *pool, bdl__worker_fn fn, void *arg)
     fn(arg, 0);
     bdl__fp_state_leave(old_state);
     wait_for_workers(pool);
+}
+
+bdl_status bdl__pool_run(bdl__pool *pool, bdl__worker_fn fn, void *arg)
+{
+    BDL__TRY(bdl__pool_check(pool));
+    (void)pthread_mutex_lock(&pool->turn);
+    run_on_all(pool, fn, arg);
+    (void)pthread_mutex_unlock(&pool->turn);
     return BDL_OK;
 }
 

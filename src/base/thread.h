@@ -24,7 +24,7 @@ int bdl__pool_size(const bdl__pool *pool);
 /* Fails with BDL_ERR_FORKED in a child that was forked after the pool was made. */
 bdl_status bdl__pool_check(const bdl__pool *pool);
 /* Runs fn(arg, worker) on every worker and returns when all have ended. Fails with BDL_ERR_FORKED in
- * a child that was forked after the pool was made. One caller at a time. */
+ * a child that was forked after the pool was made. Callers on several threads take turns. */
 bdl_status bdl__pool_run(bdl__pool *pool, bdl__worker_fn fn, void *arg);
 
 /* Barrier for `n` workers inside a bdl__pool_run. Plain data; reusable; zero-initialised is ready. */

@@ -292,7 +292,42 @@ BDL_TEST(pool_survives_each_failed_allocation)
     }
 }
 
-BDL_TEST_MAIN(every_worker_runs_once_a_call, sleeping_workers_are_woken, worker_counts_are_checked,
+/* One of several callers of a pool. */
+typedef struct caller {
+    bdl__pool *pool;
+    tally all;
+    int n_failed;
+} caller;
+
+static void run_often(void *arg)
+{
+    caller *const self = arg;
+    for (int i = 0; i < 500; i++) {
+        self->n_failed += bdl__pool_run(self->pool, count_call, &self->all) != BDL_OK;
+    }
+}
+
+BDL_TEST(callers_on_several_threads_take_turns)
+{
+    static caller callers[3];
+    bdl__thread *threads[3] = {NULL, NULL, NULL};
+    bdl__pool *pool = NULL;
+    REQUIRE_OK(bdl__pool_create(bdl__default_allocator(), 3, &pool));
+    for (int i = 0; i < 3; i++) {
+        callers[i] = (caller){.pool = pool};
+        REQUIRE_OK(bdl__thread_start(bdl__default_allocator(), run_often, &callers[i], &threads[i]));
+    }
+    for (int i = 0; i < 3; i++) {
+        bdl__thread_join(threads[i]);
+        CHECK_EQ_I64(callers[i].n_failed, 0);
+        for (int w = 0; w < 3; w++) {
+            CHECK_EQ_I64(callers[i].all.calls[w][0], 500);
+        }
+    }
+    bdl__pool_free(pool);
+}
+
+BDL_TEST_MAIN(callers_on_several_threads_take_turns, every_worker_runs_once_a_call, sleeping_workers_are_woken, worker_counts_are_checked,
               barriers_separate_phases, split_range_is_contiguous_and_even,
               parallel_for_covers_the_range_once,
               work_runs_with_denormals_flushed_and_rounding_to_nearest,
