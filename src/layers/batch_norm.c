@@ -15,6 +15,7 @@
 #include "tensor/init.h"
 
 typedef struct batch_norm_params {
+    int64_t num_features;
     double eps;
     double momentum;
     bdl__choice momentum_kind;
@@ -28,18 +29,20 @@ enum { MOMENTUM_NEW, MOMENTUM_OLD };
 static const char *const momentum_kinds[] = {"new", "old", NULL};
 
 static const bdl__field fields[] = {
+    BDL_FIELD(batch_norm_params, num_features, .def.i64 = 0, .range = BDL_IN(0, 1 << 24),
+              .inferred = true, .doc = "Channels of the input; 0 takes them from the input."),
     BDL_FIELD(batch_norm_params, eps, .def.f64 = 1e-5, .range = BDL_IN(0, 1e6),
               .doc = "Added to the variance."),
     BDL_FIELD(batch_norm_params, momentum, .def.f64 = 0.1, .range = BDL_IN(0, 1),
               .doc = "Share of the newest batch, or of the old value, in the running statistics."),
-    BDL_FIELD(batch_norm_params, momentum_kind, .def.s = "new", .choices = momentum_kinds,
-              .doc = "new: running = (1 - momentum) running + momentum batch (Torch, PyTorch); "
-                     "old: running = momentum running + (1 - momentum) batch (Caffe, Keras)."),
     BDL_FIELD(batch_norm_params, affine, .def.b = true,
               .doc = "Scale by a learned weight and add a learned bias, one of each a channel."),
     BDL_FIELD(batch_norm_params, track_running_stats, .def.b = true,
               .doc = "Keep running statistics for evaluation; without them evaluation uses the "
                      "batch's own."),
+    BDL_FIELD(batch_norm_params, momentum_kind, .def.s = "new", .choices = momentum_kinds,
+              .doc = "new: running = (1 - momentum) running + momentum batch (Torch, PyTorch); "
+                     "old: running = momentum running + (1 - momentum) batch (Caffe, Keras)."),
     BDL_FIELD(batch_norm_params, weight_init, .def.s = "ones", .doc = "Initializer of the weight."),
     BDL_FIELD(batch_norm_params, bias_init, .def.s = "zeros", .doc = "Initializer of the bias."),
 };
@@ -58,6 +61,9 @@ static bdl_status infer(const void *params, const bdl__infer_in *in, bdl__decl *
     const bdl__shape channels = {.rank = 1, .dim = {in->shape[0].dim[0]}};
     BDL__CHECK(in->shape[0].rank >= 1, BDL_ERR_SHAPE,
                "needs (channels) or (channels, ...), got a scalar");
+    BDL__CHECK(p->num_features == 0 || p->num_features == channels.dim[0], BDL_ERR_SHAPE,
+               "num_features is %lld, but the input has %lld channels", (long long)p->num_features,
+               (long long)channels.dim[0]);
     BDL__TRY(bdl__need_float(in, 0));
     BDL__TRY(bdl__decl_same(in, decl));
     decl->backward_reads_src = true;

@@ -29,7 +29,7 @@ static const char *const pad_modes[] = {"given", "same", NULL};
 
 static const bdl__field fields[] = {
     BDL_FIELD(conv2d_params, in_channels, .def.i64 = 0, .range = BDL_IN(0, 1 << 24),
-              .doc = "Channels of the input; 0 takes them from the input."),
+              .inferred = true, .doc = "Channels of the input; 0 takes them from the input."),
     BDL_FIELD(conv2d_params, out_channels, .required = true, .range = BDL_IN(1, 1 << 24),
               .doc = "Channels of the output."),
     BDL_FIELD(conv2d_params, kernel_size, .required = true, .range = BDL_IN(1, 4096), .least_n = 1,
@@ -38,15 +38,15 @@ static const bdl__field fields[] = {
               .most_n = 2, .doc = "Rows and columns from an output to the next."),
     BDL_FIELD(conv2d_params, padding, .def.s = "0", .range = BDL_IN(0, 4096), .least_n = 1,
               .most_n = 2, .doc = "Rows of zeros above and below, and columns left and right."),
-    BDL_FIELD(conv2d_params, pad_mode, .def.s = "given", .choices = pad_modes,
-              .doc = "'same' pads so that the output has ceil(input / stride) rows and columns; an "
-                     "odd zero goes below or right."),
     BDL_FIELD(conv2d_params, dilation, .def.s = "1", .range = BDL_IN(1, 4096), .least_n = 1,
               .most_n = 2, .doc = "Rows and columns from a kernel element to the next."),
     BDL_FIELD(conv2d_params, groups, .def.i64 = 1, .range = BDL_IN(1, 1 << 24),
               .doc = "Groups of channels that do not mix; as many as channels is a depthwise "
                      "convolution."),
     BDL_FIELD(conv2d_params, bias, .def.b = true, .doc = "Whether a bias is added."),
+    BDL_FIELD(conv2d_params, pad_mode, .def.s = "given", .choices = pad_modes,
+              .doc = "'same' pads so that the output has ceil(input / stride) rows and columns; an "
+                     "odd zero goes below or right."),
     BDL_FIELD(conv2d_params, propagate_back, .def.b = true,
               .doc = "Whether the input gets a gradient; without, it gets zeros."),
     BDL_FIELD(conv2d_params, weight_init, .def.s = "torch", .doc = "Initialiser of the weights."),

@@ -31,11 +31,13 @@ typedef struct rms_norm_params {
 
 typedef struct group_norm_params {
     int64_t num_groups;
+    int64_t num_channels;
     double eps;
     bool affine;
 } group_norm_params;
 
 typedef struct instance_norm_params {
+    int64_t num_features;
     double eps;
     bool affine;
 } instance_norm_params;
@@ -69,6 +71,8 @@ static const bdl__field rms_norm_fields[] = {
 static const bdl__field group_norm_fields[] = {
     BDL_FIELD(group_norm_params, num_groups, .required = true, .range = BDL_AT_LEAST(1),
               .doc = "Number of groups, a divisor of the number of channels."),
+    BDL_FIELD(group_norm_params, num_channels, .def.i64 = 0, .range = BDL_IN(0, 1 << 24),
+              .inferred = true, .doc = "Channels of the input; 0 takes them from the input."),
     BDL_FIELD(group_norm_params, eps, .def.f64 = 1e-5, .range = EPS_RANGE,
               .doc = "Added to the variance."),
     BDL_FIELD(group_norm_params, affine, .def.b = true,
@@ -76,6 +80,8 @@ static const bdl__field group_norm_fields[] = {
 };
 
 static const bdl__field instance_norm_fields[] = {
+    BDL_FIELD(instance_norm_params, num_features, .def.i64 = 0, .range = BDL_IN(0, 1 << 24),
+              .inferred = true, .doc = "Channels of the input; 0 takes them from the input."),
     BDL_FIELD(instance_norm_params, eps, .def.f64 = 1e-5, .range = EPS_RANGE,
               .doc = "Added to the variance."),
     BDL_FIELD(instance_norm_params, affine, .def.b = false,
@@ -157,6 +163,9 @@ static bdl_status group_norm_infer(const void *params, const bdl__infer_in *in, 
     BDL__CHECK(in->shape[0].rank >= 1, BDL_ERR_SHAPE,
                "needs (channels) or (channels, ...), got a scalar");
     const bdl__shape channels = {.rank = 1, .dim = {in->shape[0].dim[0]}};
+    BDL__CHECK(p->num_channels == 0 || p->num_channels == channels.dim[0], BDL_ERR_SHAPE,
+               "num_channels is %lld, but the input has %lld channels", (long long)p->num_channels,
+               (long long)channels.dim[0]);
     BDL__CHECK(channels.dim[0] % p->num_groups == 0, BDL_ERR_SHAPE,
                "num_groups must divide the %lld channels, got %lld", (long long)channels.dim[0],
                (long long)p->num_groups);
@@ -170,6 +179,9 @@ static bdl_status instance_norm_infer(const void *params, const bdl__infer_in *i
     BDL__CHECK(in->shape[0].rank >= 2, BDL_ERR_SHAPE,
                "needs (channels, positions, ...): a channel of one value has no deviation");
     const bdl__shape channels = {.rank = 1, .dim = {in->shape[0].dim[0]}};
+    BDL__CHECK(p->num_features == 0 || p->num_features == channels.dim[0], BDL_ERR_SHAPE,
+               "num_features is %lld, but the input has %lld channels", (long long)p->num_features,
+               (long long)channels.dim[0]);
     return declare(in, &channels, p->affine, true, decl);
 }
 

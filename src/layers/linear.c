@@ -23,7 +23,7 @@ typedef struct linear_params {
 
 static const bdl__field fields[] = {
     BDL_FIELD(linear_params, in_features, .def.i64 = 0, .range = BDL_IN(0, 1 << 30),
-              .doc = "Features of the input; 0 takes them from the input."),
+              .inferred = true, .doc = "Features of the input; 0 takes them from the input."),
     BDL_FIELD(linear_params, out_features, .required = true, .range = BDL_IN(1, 1 << 30),
               .doc = "Features of the output."),
     BDL_FIELD(linear_params, bias, .def.b = true, .doc = "Whether a bias is added."),

@@ -38,7 +38,8 @@ static const bdl__field constant_fields[] = {
 };
 
 static const bdl__field reversal_fields[] = {
-    BDL_FIELD(reversal_params, lambda, .def.f64 = 1, .doc = "Backward multiplies by -lambda."),
+    BDL_FIELD(reversal_params, lambda, .def.f64 = 1, .torch_name = "lambd",
+              .doc = "Backward multiplies by -lambda."),
 };
 
 /* ---- choices --------------------------------------------------------------------------------- */

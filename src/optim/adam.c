@@ -22,8 +22,10 @@ typedef struct adam_params {
     BDL_FIELD(adam_params, lr, .def.f64 = (default_lr), .range = BDL_AT_LEAST(0),                  \
               .doc = "Learning rate."),                                                            \
         BDL_FIELD(adam_params, beta1, .def.f64 = 0.9, .range = BDL_IN(0, 1),                       \
+                  .torch_name = "betas[0]",                                                        \
                   .doc = "Share that the average of the gradient keeps in a step; below 1."),      \
         BDL_FIELD(adam_params, beta2, .def.f64 = 0.999, .range = BDL_IN(0, 1),                     \
+                  .torch_name = "betas[1]",                                                        \
                   .doc = "The same for its square (adamax: its maximum); below 1."),               \
         BDL_FIELD(adam_params, eps, .def.f64 = 1e-8, .range = BDL_AT_LEAST(0),                     \
                   .doc = "Added to the divisor.")

@@ -61,7 +61,9 @@ typedef struct bdl__field {
     const char *const *choices; /* NULL-terminated */
     bool required;
     int32_t least_n, most_n; /* length of a list; 0, 0 = any up to BDL__MAX_LIST */
-    const char *torch_name;  /* the argument's name in PyTorch where it differs, else NULL */
+    const char *torch_name;  /* the argument's name in PyTorch where it differs ("betas[0]": a part
+                              * of one), else NULL */
+    bool inferred;           /* 0 or absent: taken from the input's shape; else checked with it */
 } bdl__field;
 
 #define BDL__FIELD_KIND(member)                                                                    \

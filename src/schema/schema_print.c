@@ -269,6 +269,10 @@ static void dump_field(const bdl__schema *schema, const bdl__field *field, bdl__
         bdl__json_write_key(writer, "torch_name");
         bdl__json_write_string(writer, field->torch_name);
     }
+    if (field->inferred) {
+        bdl__json_write_key(writer, "inferred");
+        bdl__json_write_bool(writer, true);
+    }
     bdl__json_write_key(writer, "doc");
     bdl__json_write_string(writer, field->doc == NULL ? "" : field->doc);
     bdl__json_close(writer, '}');
