@@ -419,6 +419,11 @@ BDL_API bdl_status bdl_model_create(bdl_context *context, const char *name, bdl_
  *  @since 0.1 */
 BDL_API bdl_status bdl_model_open(bdl_context *context, const char *text, uint64_t seed,
                                   bdl_model **model);
+/** Makes a finished model with fresh weights from the text of a graph, as bdl_model_to_json gives it: {"inputs":
+ *  [{"name", "shape"}], "nodes": [{"name", "type", "params", "inputs", "share", "frozen", ...}], "outputs": [...]}.
+ *  @since 0.1 */
+BDL_API bdl_status bdl_model_parse(bdl_context *context, const char *json, uint64_t seed,
+                                   bdl_model **model);
 /** Adds an input of this shape, the batch axis apart. @since 0.1 */
 BDL_API bdl_status bdl_model_add_input(bdl_model *model, const char *name, const int64_t *shape,
                                        int32_t rank);
@@ -462,6 +467,13 @@ BDL_API bdl_status bdl_model_touch(bdl_model *model);
 BDL_API bdl_status bdl_model_set_trainable(bdl_model *model, const char *name, bool is_trainable);
 /** A finished model of its own with the same layers, values, preprocessing and class names. @since 0.1 */
 BDL_API bdl_status bdl_model_clone(const bdl_model *model, bdl_model **clone);
+/** Number of outputs; 0 before bdl_model_finish. @since 0.1 */
+BDL_API int64_t bdl_model_n_outputs(const bdl_model *model);
+/** Shape of a sample of output `i`. BDL_ERR_INVALID_ARGUMENT if there is no such output. @since 0.1 */
+BDL_API bdl_status bdl_model_output_shape(const bdl_model *model, int64_t i,
+                                          int64_t shape[BDL_MAX_RANK], int32_t *rank);
+/** Lists a finished model's layers, shapes and weights. Free with bdl_text_free. @since 0.1 */
+BDL_API bdl_status bdl_model_describe(const bdl_model *model, char **text);
 /** Runs the model forward on `n` samples of row-major float32 values; `dst` takes n times the output's
  *  element count. Input 0 and output 0 only. @since 0.1 */
 BDL_API bdl_status bdl_model_forward(bdl_model *model, const float *src, int64_t n, float *dst);

@@ -49,6 +49,15 @@ static void print_model(const bdl__saved *saved, bdl__text *out)
     }
 }
 
+bdl_status bdl_model_describe(const bdl_model *model, char **text)
+{
+    bdl__text out;
+    BDL__TRY(bdl__model_need_finished(model));
+    bdl__text_init(&out, &model->context->allocator);
+    print_model(model->saved, &out);
+    return bdl__text_give(&out, text);
+}
+
 /* The criterion of the listing: as training would choose it for labels that are classes. */
 static bdl_status listing_head(const bdl__saved *saved, const char *loss, bdl__arena *arena,
                                bdl__head *head, bool *integer)

@@ -42,6 +42,20 @@ bdl_status bdl_model_open(bdl_context *context, const char *text, uint64_t seed,
     return BDL_OK;
 }
 
+bdl_status bdl_model_parse(bdl_context *context, const char *json, uint64_t seed, bdl_model **model)
+{
+    bdl_model *made = NULL;
+    BDL__TRY(new_model(context, &made));
+    const bdl_status status = bdl__saved_parse(&context->allocator, json, strlen(json), "model",
+                                               seed, BDL_F32, &made->saved);
+    if (status != BDL_OK) {
+        bdl_model_free(made);
+        return status;
+    }
+    *model = made;
+    return BDL_OK;
+}
+
 void bdl_model_free(bdl_model *model)
 {
     if (model) {
@@ -154,6 +168,25 @@ bdl_status bdl_model_param(const bdl_model *model, int64_t i, const char **name,
     *rank = found->rank;
     memcpy(shape, found->dim, sizeof found->dim);
     *data = bdl__model_param(model->saved->model, i);
+    return BDL_OK;
+}
+
+int64_t bdl_model_n_outputs(const bdl_model *model)
+{
+    return model->saved ? model->saved->model->graph->n_outputs : 0;
+}
+
+bdl_status bdl_model_output_shape(const bdl_model *model, int64_t i, int64_t shape[BDL_MAX_RANK],
+                                  int32_t *rank)
+{
+    BDL__TRY(bdl__model_need_finished(model));
+    const bdl__graph *const graph = model->saved->model->graph;
+    BDL__CHECK(i >= 0 && i < graph->n_outputs, BDL_ERR_INVALID_ARGUMENT,
+               "the model has %lld outputs, there is no number %lld", (long long)graph->n_outputs,
+               (long long)i);
+    const bdl__shape *const found = bdl__graph_shape(graph, graph->outputs[i]);
+    *rank = found->rank;
+    memcpy(shape, found->dim, sizeof found->dim);
     return BDL_OK;
 }
 

@@ -102,11 +102,12 @@ static void dump_layers(bdl__json_writer *w)
 }
 
 /* An entry of a list whose members have a name, a summary or doc, and fields. */
-static void dump_entry(bdl__json_writer *w, const char *name, const char *summary, const char *doc,
-                       const bdl__schema *schema)
+static void dump_entry(bdl__json_writer *w, const char *name, const char *pytorch,
+                       const char *summary, const char *doc, const bdl__schema *schema)
 {
     bdl__json_open(w, '{');
     write_string(w, "name", name);
+    write_string(w, "pytorch", pytorch);
     write_string(w, "summary", summary);
     write_string(w, "doc", doc);
     write_fields(w, schema);
@@ -119,14 +120,14 @@ static void dump_optim(bdl__json_writer *w)
     bdl__json_open(w, '[');
     for (int64_t i = 0; bdl__optim_method_at(i); i++) {
         const bdl__optim_method *const m = bdl__optim_method_at(i);
-        dump_entry(w, m->name, m->summary, m->doc, &m->schema);
+        dump_entry(w, m->name, m->pytorch, m->summary, m->doc, &m->schema);
     }
     bdl__json_close(w, ']');
     bdl__json_write_key(w, "schedules");
     bdl__json_open(w, '[');
     for (int64_t i = 0; bdl__schedule_kind_at(i); i++) {
         const bdl__schedule_kind *const k = bdl__schedule_kind_at(i);
-        dump_entry(w, k->schema.name, NULL, k->doc, &k->schema);
+        dump_entry(w, k->schema.name, NULL, NULL, k->doc, &k->schema);
     }
     bdl__json_close(w, ']');
 }
@@ -137,14 +138,22 @@ static void dump_data(bdl__json_writer *w)
     bdl__json_open(w, '[');
     for (int64_t i = 0; i < bdl__readers_count(); i++) {
         const bdl__reader *const r = bdl__reader_at(i);
-        dump_entry(w, r->name, r->summary, r->doc, &r->schema);
+        bdl__json_open(w, '{');
+        write_string(w, "name", r->name);
+        write_string(w, "source", r->source);
+        bdl__json_write_key(w, "needs_source");
+        bdl__json_write_bool(w, r->needs_source);
+        write_string(w, "summary", r->summary);
+        write_string(w, "doc", r->doc);
+        write_fields(w, &r->schema);
+        bdl__json_close(w, '}');
     }
     bdl__json_close(w, ']');
     bdl__json_write_key(w, "transforms");
     bdl__json_open(w, '[');
     for (int64_t i = 0; i < bdl__transforms_count(); i++) {
         const bdl__transform *const t = bdl__transform_at(i);
-        dump_entry(w, t->name, t->summary, t->doc, &t->schema);
+        dump_entry(w, t->name, NULL, t->summary, t->doc, &t->schema);
     }
     bdl__json_close(w, ']');
 }
@@ -158,20 +167,20 @@ static void dump_models_and_verbs(bdl__json_writer *w)
     bdl__json_write_key(w, "initializers");
     bdl__json_open(w, '[');
     for (int64_t i = 0; i < n; i++) {
-        dump_entry(w, inits[i]->name, NULL, NULL, inits[i]);
+        dump_entry(w, inits[i]->name, NULL, NULL, NULL, inits[i]);
     }
     bdl__json_close(w, ']');
     bdl__json_write_key(w, "models");
     bdl__json_open(w, '[');
     for (int64_t i = 0; bdl__zoo_at(i); i++) {
         const bdl__zoo_model *const m = bdl__zoo_at(i);
-        dump_entry(w, m->name, m->summary, m->doc, &m->schema);
+        dump_entry(w, m->name, NULL, m->summary, m->doc, &m->schema);
     }
     bdl__json_close(w, ']');
     bdl__json_write_key(w, "commands");
     bdl__json_open(w, '[');
     for (int64_t i = 0; i < BDL__COUNT_OF(verbs); i++) {
-        dump_entry(w, verbs[i]->name, NULL, NULL, verbs[i]);
+        dump_entry(w, verbs[i]->name, NULL, NULL, NULL, verbs[i]);
     }
     bdl__json_close(w, ']');
 }

@@ -118,6 +118,19 @@ static bdl_status build_model(bdl_context *context)
     if (status == BDL_OK) {
         status = bdl_model_to_json(model, &json);
     }
+    bdl_model *again = NULL;
+    char *listing = NULL;
+    if (status == BDL_OK) {
+        status = bdl_model_parse(context, json, 1, &again);
+    }
+    if (status == BDL_OK) {
+        status = bdl_model_touch(again);
+    }
+    if (status == BDL_OK) {
+        status = bdl_model_describe(again, &listing);
+    }
+    bdl_text_free(listing);
+    bdl_model_free(again);
     bdl_text_free(json);
     bdl_model_free(model);
     return status;
