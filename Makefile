@@ -61,9 +61,10 @@ symbols:
 	cmake --preset dev
 	cmake --build build/dev --target update_symbols
 
-# Remakes docs/reference, the manual page and the shell completion from the field tables.
+# Remakes docs/reference, the manual page, the shell completion and the Python classes from the field tables.
 reference: build
 	tools/gen_reference.py build/release/bin/bdl
+	tools/gen_bindings.py build/release/bin/bdl
 
 clean:
 	rm -rf build

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The C library: finding it, the signatures of its functions, and its status codes as exceptions.
+
+Nothing is loaded on import; ``library()`` loads it once. ctypes releases the GIL in every call.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pathlib
+from ctypes import (
+    POINTER, c_bool, c_char_p, c_int32, c_int64, c_size_t, c_uint64, c_void_p,
+)
+from typing import Any
+
+from bdl.errors import BdlNotFoundError, error_of
+
+MAX_RANK = 8
+Shape = c_int64 * MAX_RANK
+
+
+class ContextOptions(ctypes.Structure):
+    """bdl_context_options"""
+
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("n_threads", c_int32),
+        ("allocator", c_void_p),
+        ("log", c_void_p),
+        ("log_user", c_void_p),
+        ("log_level", c_int32),
+    ]
+
+
+_OUT = POINTER(c_void_p)  # an opaque object, or a text that bdl_text_free frees
+_I64 = POINTER(c_int64)
+_I32 = POINTER(c_int32)
+
+# Name: (result, arguments). The result "status" is checked by `call`.
+SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
+    "bdl_last_error": (c_char_p, []),
+    "bdl_version": (c_char_p, []),
+    "bdl_status_text": (c_char_p, [c_int32]),
+    "bdl_text_free": (None, [c_void_p]),
+    "bdl_context_create": ("status", [POINTER(ContextOptions), _OUT]),
+    "bdl_context_free": (None, [c_void_p]),
+    "bdl_context_cancel": (None, [c_void_p]),
+    "bdl_context_clear_cancel": (None, [c_void_p]),
+    "bdl_context_threads": (c_int32, [c_void_p]),
+    "bdl_schema_json": ("status", [c_void_p, _OUT]),
+    "bdl_doctor": ("status", [c_void_p, c_bool, _OUT]),
+    "bdl_model_open": ("status", [c_void_p, c_char_p, c_uint64, _OUT]),
+    "bdl_model_parse": ("status", [c_void_p, c_char_p, c_uint64, _OUT]),
+    "bdl_model_to_json": ("status", [c_void_p, _OUT]),
+    "bdl_model_describe": ("status", [c_void_p, _OUT]),
+    "bdl_model_save": ("status", [c_void_p, c_char_p]),
+    "bdl_model_n_params": (c_int64, [c_void_p]),
+    "bdl_model_param": ("status", [c_void_p, c_int64, POINTER(c_char_p), _I32, Shape, _I32, _OUT]),
+    "bdl_model_touch": ("status", [c_void_p]),
+    "bdl_model_n_outputs": (c_int64, [c_void_p]),
+    "bdl_model_output_shape": ("status", [c_void_p, c_int64, Shape, _I32]),
+    "bdl_model_forward": ("status", [c_void_p, c_void_p, c_int64, c_void_p]),
+    "bdl_model_free": (None, [c_void_p]),
+}
+
+_library: ctypes.CDLL | None = None
+
+
+def _candidates() -> list[str]:
+    """Where the library may be: BDL_LIBRARY alone, or in the package, in the build tree, in the system."""
+    given = os.environ.get("BDL_LIBRARY")
+    if given:
+        return [given]
+    package = pathlib.Path(__file__).resolve().parent
+    places = [package / "lib/libbdl.so.0"]
+    root = package.parents[2]
+    if (root / "include/bdl/bdl.h").exists():
+        places += [root / "build" / preset / "lib/libbdl.so" for preset in ("release", "ci-gcc", "dev")]
+    return [str(p) for p in places if p.exists()] + ["libbdl.so.0"]
+
+
+def _load() -> ctypes.CDLL:
+    tried = []
+    for path in _candidates():
+        try:
+            return ctypes.CDLL(path)
+        except OSError as error:
+            tried.append(str(error))
+    raise BdlNotFoundError(
+        "the C library of bdl was not found: install the wheel, build it (make), or set BDL_LIBRARY to the path of "
+        f"libbdl.so; tried: {'; '.join(tried)}"
+    )
+
+
+def library() -> ctypes.CDLL:
+    """The loaded library with all signatures declared."""
+    global _library
+    if _library is None:
+        loaded = _load()
+        for name, (result, arguments) in SIGNATURES.items():
+            try:
+                function = getattr(loaded, name)
+            except AttributeError:
+                raise BdlNotFoundError(f"{loaded._name} has no {name}: it is of another version than this package")
+            function.restype = c_int32 if result == "status" else result
+            function.argtypes = arguments
+        _library = loaded
+    return _library
+
+
+def call(name: str, *arguments: Any) -> None:
+    """Calls a function that returns a status, and raises the error that it stands for."""
+    loaded = library()
+    status = getattr(loaded, name)(*arguments)
+    if status != 0:
+        text = (loaded.bdl_last_error() or b"").decode("utf-8", "replace")
+        raise error_of(status, text)
+
+
+def take_text(pointer: c_void_p) -> str:
+    """The text that a function gave, which is freed."""
+    try:
+        return ctypes.string_at(pointer.value or 0).decode("utf-8", "replace") if pointer else ""
+    finally:
+        library().bdl_text_free(pointer)
+
+
+def call_text(name: str, *arguments: Any) -> str:
+    """Calls a function whose last parameter gives a text."""
+    pointer = c_void_p()
+    call(name, *arguments, ctypes.byref(pointer))
+    return take_text(pointer)

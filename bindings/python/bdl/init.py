@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+# Made by tools/gen_bindings.py from the field tables; do not edit.
+"""Initializers of weights."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from bdl._described import Initializer
+
+__all__ = [
+    "Bilinear",
+    "Constant",
+    "KaimingNormal",
+    "KaimingUniform",
+    "Normal",
+    "Ones",
+    "Torch",
+    "Uniform",
+    "XavierNormal",
+    "XavierUniform",
+    "Zeros",
+]
+
+
+class Bilinear(Initializer):
+    """The schema's bilinear."""
+
+    _type = "bilinear"
+
+    def __init__(self) -> None:
+        super().__init__({})
+
+
+class Constant(Initializer):
+    """The schema's constant.
+
+    Args:
+        val: Value of every element.
+    """
+
+    _type = "constant"
+
+    def __init__(self, val: float) -> None:
+        super().__init__({"value": val})
+
+
+class KaimingNormal(Initializer):
+    """The schema's kaiming_normal.
+
+    Args:
+        a: Slope below zero of the leaky_relu that follows.
+        mode: Keeps the variance of forward (fan_in) or of backward (fan_out).
+        nonlinearity: What follows the layer; sets the gain.
+    """
+
+    _type = "kaiming_normal"
+
+    def __init__(
+        self,
+        a: float = 0.0,
+        mode: Literal["fan_in", "fan_out"] = "fan_in",
+        nonlinearity: Literal["relu", "leaky_relu", "tanh", "sigmoid", "selu", "linear"] = "leaky_relu",
+    ) -> None:
+        super().__init__({"a": a, "mode": mode, "nonlinearity": nonlinearity})
+
+
+class KaimingUniform(Initializer):
+    """The schema's kaiming_uniform.
+
+    Args:
+        a: Slope below zero of the leaky_relu that follows.
+        mode: Keeps the variance of forward (fan_in) or of backward (fan_out).
+        nonlinearity: What follows the layer; sets the gain.
+    """
+
+    _type = "kaiming_uniform"
+
+    def __init__(
+        self,
+        a: float = 0.0,
+        mode: Literal["fan_in", "fan_out"] = "fan_in",
+        nonlinearity: Literal["relu", "leaky_relu", "tanh", "sigmoid", "selu", "linear"] = "leaky_relu",
+    ) -> None:
+        super().__init__({"a": a, "mode": mode, "nonlinearity": nonlinearity})
+
+
+class Normal(Initializer):
+    """The schema's normal.
+
+    Args:
+        mean: Mean.
+        std: Standard deviation.
+    """
+
+    _type = "normal"
+
+    def __init__(self, mean: float = 0.0, std: float = 1.0) -> None:
+        super().__init__({"mean": mean, "std": std})
+
+
+class Ones(Initializer):
+    """The schema's ones."""
+
+    _type = "ones"
+
+    def __init__(self) -> None:
+        super().__init__({})
+
+
+class Torch(Initializer):
+    """The schema's torch."""
+
+    _type = "torch"
+
+    def __init__(self) -> None:
+        super().__init__({})
+
+
+class Uniform(Initializer):
+    """The schema's uniform.
+
+    Args:
+        a: Least value.
+        b: Limit that values stay below.
+    """
+
+    _type = "uniform"
+
+    def __init__(self, a: float = 0.0, b: float = 1.0) -> None:
+        super().__init__({"low": a, "high": b})
+
+
+class XavierNormal(Initializer):
+    """The schema's xavier_normal.
+
+    Args:
+        gain: Factor of the spread.
+    """
+
+    _type = "xavier_normal"
+
+    def __init__(self, gain: float = 1.0) -> None:
+        super().__init__({"gain": gain})
+
+
+class XavierUniform(Initializer):
+    """The schema's xavier_uniform.
+
+    Args:
+        gain: Factor of the spread.
+    """
+
+    _type = "xavier_uniform"
+
+    def __init__(self, gain: float = 1.0) -> None:
+        super().__init__({"gain": gain})
+
+
+class Zeros(Initializer):
+    """The schema's zeros."""
+
+    _type = "zeros"
+
+    def __init__(self) -> None:
+        super().__init__({})

@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Models: graphs of layers with their weights."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+from collections.abc import Mapping, Sequence
+from ctypes import c_char_p, c_int32, c_void_p
+from typing import Any, Union
+
+import numpy as np
+
+from bdl import _lib
+from bdl._arrays import Array, as_numpy, samples, view
+from bdl._context import Handle, context, create, long_call
+from bdl._described import plain, to_text
+from bdl.errors import BdlNotFoundError, BdlShapeError, BdlStateError
+from bdl._graph import Input, Layer, Symbol, describe
+
+PathLike = Union[str, "os.PathLike[str]"]
+FEW_SAMPLES = 32  # computed at once, without looking for Ctrl-C meanwhile
+
+
+class Model:
+    """A model from symbolic inputs and outputs: ``Model(x, y)``.
+
+    Args:
+        inputs: What ``Input`` gave, one or several.
+        outputs: What layers called on it gave, one or several.
+        name: The model's name.
+        seed: Seed of the initial weights.
+    """
+
+    def __init__(self, inputs: Symbol | Sequence[Symbol], outputs: Symbol | Sequence[Symbol], *, name: str = "model",
+                 seed: int = 1) -> None:
+        ins = [inputs] if isinstance(inputs, Symbol) else list(inputs)
+        outs = [outputs] if isinstance(outputs, Symbol) else list(outputs)
+        self._begin()
+        self._parse(describe(ins, outs, name), seed)
+
+    def _begin(self) -> None:
+        self._handle: Handle | None = None
+        self._has_views = False
+
+    def _parse(self, graph: dict[str, Any], seed: int) -> None:
+        text = json.dumps(graph).encode()
+        self._handle = create("bdl_model_free", "bdl_model_parse", context().pointer, text, seed)
+
+    @classmethod
+    def _of(cls, handle: Handle) -> Model:
+        model = Model.__new__(Model)
+        model._begin()
+        model._handle = handle
+        return model
+
+    def _native(self) -> Handle:
+        if self._handle is None:
+            raise BdlStateError(
+                "this Sequential has no input shape yet: give input_shape=, call build((channels, height, width)), or "
+                "call it or fit it first"
+            )
+        return self._handle
+
+    def _prepare(self, sample_shape: Sequence[int]) -> Handle:
+        """The C model, ready to compute."""
+        handle = self._native()
+        if self._has_views:
+            _lib.call("bdl_model_touch", handle.pointer)
+        return handle
+
+    # ---- what it is ---------------------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """The graph as it is saved in model.json."""
+        graph: dict[str, Any] = json.loads(_lib.call_text("bdl_model_to_json", self._native().pointer))
+        return graph
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return str(self.to_dict()["name"])
+
+    @property
+    def input_shapes(self) -> list[tuple[int, ...]]:
+        """Shapes of a sample of each input."""
+        return [tuple(i["shape"]) for i in self.to_dict()["inputs"]]
+
+    @property
+    def output_shapes(self) -> list[tuple[int, ...]]:
+        """Shapes of a sample of each output."""
+        pointer = self._native().pointer
+        shapes = []
+        for i in range(_lib.library().bdl_model_n_outputs(pointer)):
+            shape, rank = _lib.Shape(), c_int32()
+            _lib.call("bdl_model_output_shape", pointer, i, shape, ctypes.byref(rank))
+            shapes.append(tuple(shape[: rank.value]))
+        return shapes
+
+    def summary(self) -> str:
+        """A table of layers, shapes and weights."""
+        return _lib.call_text("bdl_model_describe", self._native().pointer)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}, not built>" if self._handle is None else f"<Model {self.name}>"
+
+    # ---- computing ----------------------------------------------------------------------------------------------
+
+    def forward(self, x: Any) -> Array:
+        """What the model gives for a batch of samples, as in evaluation: float32, a row for each sample."""
+        array = as_numpy(x, "x")
+        handle = self._prepare(array.shape[1:])
+        source = samples(array, self.input_shapes[0], "x")
+        n = len(source)
+        result = np.empty((n, *self.output_shapes[0]), np.float32)
+
+        def run() -> None:
+            _lib.call("bdl_model_forward", handle.pointer, source.ctypes.data, n, result.ctypes.data)
+
+        if n <= FEW_SAMPLES:
+            run()
+        else:
+            long_call(handle, run)
+        return result
+
+    __call__ = forward
+
+    # ---- weights ------------------------------------------------------------------------------------------------
+
+    def _tensors(self, n: int, function: str) -> dict[str, Array]:
+        handle = self._native()
+        found = {}
+        for i in range(n):
+            name, dtype, shape, rank, data = c_char_p(), c_int32(), _lib.Shape(), c_int32(), c_void_p()
+            _lib.call(function, handle.pointer, i, ctypes.byref(name), ctypes.byref(dtype), shape, ctypes.byref(rank),
+                      ctypes.byref(data))
+            dims = tuple(shape[: rank.value])
+            count = int(np.prod(dims, dtype=np.int64))
+            found[(name.value or b"").decode()] = view(data.value or 0, count, dims, dtype.value == 1, handle)
+        return found
+
+    def parameters(self) -> dict[str, Array]:
+        """The learned weights by name, as views: writing to them changes the model."""
+        self._has_views = True
+        return self._tensors(_lib.library().bdl_model_n_params(self._native().pointer), "bdl_model_param")
+
+    def state_dict(self) -> dict[str, Array]:
+        """Weights and running buffers by name, as views: writing to them changes the model."""
+        return self.parameters()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Copies weights and running buffers from arrays of the same names and shapes; all of them, or none."""
+        own = self.state_dict()
+        for missing in own.keys() - state.keys():
+            raise BdlNotFoundError(f"the state has no '{missing}'; the model's tensors: {', '.join(own)}")
+        for unknown in state.keys() - own.keys():
+            raise BdlNotFoundError(f"the model has no '{unknown}'; its tensors: {', '.join(own)}")
+        arrays = {name: as_numpy(values, name) for name, values in state.items()}
+        for name, array in arrays.items():
+            if array.shape != own[name].shape:
+                raise BdlShapeError(f"'{name}': expected {own[name].shape}, found {array.shape}")
+        for name, array in arrays.items():
+            own[name][...] = array
+
+    def save(self, directory: PathLike) -> None:
+        """Saves graph and weights into a directory, which the command and all bindings of bdl read."""
+        _lib.call("bdl_model_save", self._native().pointer, os.fsencode(directory))
+
+    def close(self) -> None:
+        """Frees the model now instead of when nobody refers to it any more; views of its weights must be gone."""
+        if self._handle is not None:
+            self._handle.close()
+
+
+class Sequential(Model):
+    """Layers one behind the other.
+
+    Args:
+        layers: Layers, or other Sequentials, whose layers are taken over.
+        input_shape: Shape of a sample. Without it the model is built when it first sees data.
+        name: The model's name.
+        seed: Seed of the initial weights.
+    """
+
+    def __init__(self, *layers: Layer | Sequential, input_shape: Sequence[int] | None = None, name: str = "model",
+                 seed: int = 1) -> None:
+        self._begin()
+        self._layers: list[Layer] = []
+        self._name = name
+        self._seed = seed
+        for layer in layers:
+            self.add(layer)
+        if input_shape is not None:
+            self.build(input_shape)
+
+    def add(self, layer: Layer | Sequential) -> Sequential:
+        """Adds a layer at the end."""
+        if self._handle is not None:
+            raise BdlStateError("the model is built and cannot change any more")
+        if isinstance(layer, Sequential):
+            self._layers += layer._layers
+        elif isinstance(layer, Layer):
+            self._layers.append(layer)
+        else:
+            raise TypeError(f"Sequential takes layers, got {type(layer).__name__}")
+        return self
+
+    def build(self, input_shape: Sequence[int]) -> Sequential:
+        """Makes the weights, for samples of this shape."""
+        if self._handle is None:
+            first = symbol = Input(input_shape)
+            for layer in self._layers:
+                symbol = layer(symbol)
+            self._parse(describe([first], [symbol], self._name), self._seed)
+        return self
+
+    def _prepare(self, sample_shape: Sequence[int]) -> Handle:
+        self.build(sample_shape)
+        return super()._prepare(sample_shape)
+
+
+def ready_made(name: str, params: Mapping[str, Any], seed: int) -> Model:
+    """A model of the zoo."""
+    given = ", ".join(f"{k}={to_text(plain(v))}" for k, v in params.items())
+    return open_model(f"{name}({given})", seed)
+
+
+def open_model(text: str, seed: int) -> Model:
+    """A model by what the command line calls it: a directory, a .json file or a ready-made model."""
+    handle = create("bdl_model_free", "bdl_model_open", context().pointer, os.fsencode(text), seed)
+    return Model._of(handle)
+
+
+def load(directory: PathLike) -> Model:
+    """A saved model."""
+    if not os.path.isdir(directory):
+        raise BdlNotFoundError(f"there is no saved model '{os.fspath(directory)}': expected a directory with model.json")
+    return open_model(os.fspath(directory), 1)
