@@ -225,7 +225,8 @@ BDL_API bdl_status bdl_data_push_encoded(bdl_data *data, int64_t n, const void *
                                          const int64_t *sizes, const double *labels,
                                          const float *targets, const uint8_t *keys);
 
-/** Ends the pushes; the data can be used from now on. Data without rows are BDL_ERR_INVALID_ARGUMENT. @since 0.1 */
+/** Ends the pushes; the data can be used from now on. Data without rows are refused where they are used.
+ *  @since 0.1 */
 BDL_API bdl_status bdl_data_finish(bdl_data *data);
 
 /** A finished data set over the caller's arrays, without a copy of `values` and `targets` [borrowed until free; so

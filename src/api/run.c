@@ -37,6 +37,7 @@ static bdl_status take_given(const bdl_model *model, const bdl_data *data, opene
     }
     if (data) {
         BDL__TRY(bdl__data_need_finished(data));
+        BDL__TRY(bdl__dataset_check(data->dataset));
         BDL__TRY(bdl__dataset_view(data->dataset, &o->dataset));
         given[(*n_given)++] = "data";
     }

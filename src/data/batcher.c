@@ -130,7 +130,7 @@ static bool open_slot(bdl__batcher *batcher)
         return false;
     }
     if (batcher->order != NULL && batcher->shuffled_epoch != epoch &&
-        !batcher->options.no_shuffle) {
+        batcher->options.is_training && !batcher->options.no_shuffle) {
         bdl__order_shuffle(batcher->order, batcher->options.seed, epoch);
         batcher->shuffled_epoch = epoch;
     }
@@ -427,7 +427,7 @@ static bdl_status set_up(bdl__batcher *batcher, const bdl__dataset *dataset,
     const bdl__batch_options *options = &batcher->options;
     const int64_t n_parts = BDL__SLICE_ROWS / options->lanes;
     BDL__TRY(bdl__slice_plan_init(batcher->allocator, dataset, chain, options, &batcher->plan));
-    if (options->is_training) {
+    if (options->is_training || options->by_key) {
         BDL__TRY(
             bdl__order_create(batcher->allocator, dataset, pool, options->batch, &batcher->order));
         batcher->plan.order = batcher->order;
@@ -437,7 +437,7 @@ static bdl_status set_up(bdl__batcher *batcher, const bdl__dataset *dataset,
     batcher->most_slices =
         options->n_slices > 0
             ? options->n_slices
-            : (options->is_training ? options->batch : most_rows) / BDL__SLICE_ROWS + 1;
+            : (batcher->order != NULL ? options->batch : most_rows) / BDL__SLICE_ROWS + 1;
     batcher->slice_input_size = (size_t)(n_parts * batcher->plan.input.stride);
     batcher->slice_target_size = dataset->label_kind == BDL__LABEL_NONE
                                      ? 0

@@ -90,6 +90,9 @@ typedef struct bdl__dataset {
 
     const int32_t *class_map; /* NULL, or what labels become: see bdl__dataset_map_classes */
     bool is_view;             /* the reader's state belongs to another data set */
+    bool is_part;             /* of several ranks each has rows of its own, to be exchanged among them */
+    bool is_sorted;           /* rows are numbered by rising key, over all ranks; only those of */
+    int64_t first_row, end_row; /* [first_row, end_row) are here */
     void *state;              /* the reader's own, from the arena or freed by its close */
 } bdl__dataset;
 
@@ -137,6 +140,8 @@ bdl_status bdl__dataset_open(const bdl_allocator *allocator, const bdl__log *log
 bdl_status bdl__dataset_open_images(const bdl_allocator *allocator, const bdl__log *log,
                                     const char *const *paths, int64_t n_paths, int64_t channels,
                                     bdl__dataset **dataset);
+/* Whether there are samples, of shapes that can be. */
+bdl_status bdl__dataset_check(const bdl__dataset *dataset);
 /* The same samples in a data set of its own, whose labels can be mapped; `dataset` must outlive it. */
 bdl_status bdl__dataset_view(const bdl__dataset *dataset, bdl__dataset **view);
 void bdl__dataset_free(bdl__dataset *dataset); /* NULL ok */
@@ -203,6 +208,27 @@ bdl_status bdl__rows_push(bdl__dataset *dataset, bdl__pool *pool, const bdl__row
 bdl_status bdl__rows_finish(bdl__dataset *dataset);
 bool bdl__rows_is_finished(const bdl__dataset *dataset);
 bdl_status bdl__rows_get_stats(const bdl__dataset *dataset, bdl__rows_stats *stats);
+
+/* What a row is kept as, to be carried to another rank: its key, label, and record (in `buffer` or in the data set's
+ * memory). */
+typedef struct bdl__row_record {
+    bdl__key key;
+    int32_t label;
+    const void *bytes;
+    size_t size;
+} bdl__row_record;
+
+bdl_status bdl__rows_record(const bdl__dataset *dataset, int64_t i, bdl__sample *sample,
+                            bdl__row_record *record);
+
+/* An empty data set for rows such as those of `dataset`, to be filled with records. It keeps in memory what
+ * `dataset` leaves of its limit. */
+bdl_status bdl__rows_create_like(const bdl__dataset *dataset, bdl__dataset **like);
+bdl_status bdl__rows_add_record(bdl__dataset *dataset, const bdl__row_record *record);
+/* Ends a data set of records: they are the rows [first, first + their number) of n in the order of keys. `n_classes`
+ * and `shape` are those of the rows of all ranks. */
+bdl_status bdl__rows_finish_sorted(bdl__dataset *dataset, int64_t n, int64_t first,
+                                   int64_t n_classes, const bdl__shape *shape);
 
 /* A finished data set over arrays that the caller keeps until it is freed; labels are copied. */
 bdl_status bdl__rows_wrap(const bdl_allocator *allocator, const bdl__log *log,
@@ -291,6 +317,7 @@ typedef struct bdl__batch_options {
     size_t real_size; /* bytes of a real: 4 * lanes, or 8 (f64) */
     bool is_training; /* random transforms draw; rows are ordered by key and shuffled */
     bool no_shuffle;  /* in training: the order by key, the same in every epoch */
+    bool by_key;      /* not in training: the order by key all the same */
     uint64_t seed;
     int64_t n_epochs;    /* in all, counted from epoch 0; 0 = without end */
     int64_t first_epoch; /* with first_step the place where a resumed run goes on */
@@ -372,6 +399,12 @@ int bdl__order_rows(const bdl__order *order, int64_t step, int64_t shard,
                     int64_t rows[BDL__SLICE_ROWS]);
 int64_t bdl__order_count(const bdl__order *order, int64_t step, int64_t shard);
 const bdl__key *bdl__order_key(const bdl__order *order, int64_t row);
+/* The first sorted row of a shard; for the number of shards it is n. */
+int64_t bdl__shard_begin(int64_t n, int64_t batch, int64_t shard);
+
+/* Rows sorted by key, stable: sorted[0 .. n) are their numbers. `scratch` has n elements. */
+bdl_status bdl__sort_keys(const bdl_allocator *allocator, const bdl__key *keys, int64_t n,
+                          uint32_t *sorted, uint32_t *scratch);
 
 /* ---- images --------------------------------------------------------------------------------- */
 

@@ -11,9 +11,6 @@
 bdl_status bdl__dataset_create(const bdl_allocator *allocator, const bdl__log *log,
                                const char *text, bdl__data_part part, bdl__dataset **dataset);
 
-/* What every reader must have filled in: samples, shapes. */
-bdl_status bdl__dataset_check(const bdl__dataset *dataset);
-
 /* The choices of a reader's field `part`: "auto" takes what the caller of bdl__dataset_open asked
  * for. */
 extern const char *const bdl__part_choices[];

@@ -119,7 +119,8 @@ static bdl_status split_text(bdl__arena *arena, const char *text, const char **n
 
 bdl_status bdl__dataset_check(const bdl__dataset *dataset)
 {
-    BDL__CHECK(dataset->n >= 1, BDL_ERR_INVALID_ARGUMENT, "there are no samples");
+    BDL__CHECK(dataset->n >= 1, BDL_ERR_INVALID_ARGUMENT, "data '%s': there are no samples",
+               dataset->text);
     BDL__TRY(bdl__shape_check(&dataset->shape, "a sample"));
     if (dataset->label_kind == BDL__LABEL_FLOATS) {
         BDL__TRY(bdl__shape_check(&dataset->target_shape, "a target"));

@@ -22,9 +22,11 @@ struct bdl__order {
     int64_t batch;
     int64_t n_steps;
     int64_t n_shards;
-    bdl__key *keys;    /* owned, [n] by row */
-    uint32_t *sorted;  /* owned, [n] rows by rising key */
-    uint32_t *current; /* owned, [n] the same, permuted within each shard for the epoch */
+    int64_t first, n_here; /* the sorted rows [first, first + n_here) are here: all, but for data sets that are sorted
+                              over ranks, of which whole shards are here */
+    bdl__key *keys;    /* owned, [n_here] by row, from `first` where the data set is sorted */
+    uint32_t *sorted;  /* owned, [n_here] rows by rising key */
+    uint32_t *current; /* owned, [n_here] the same, permuted within each shard for the epoch */
     uint32_t *chunks;  /* owned, [n_chunks] for the order of a shard's chunks */
 };
 
@@ -67,27 +69,34 @@ static void sort_ties(const bdl__key *keys, uint32_t *rows, int64_t n)
     }
 }
 
-static bdl_status sort_rows(bdl__order *order)
+bdl_status bdl__sort_keys(const bdl_allocator *allocator, const bdl__key *keys, int64_t n,
+                          uint32_t *sorted, uint32_t *scratch)
 {
     void *counts = NULL;
-    BDL__TRY(bdl__alloc(order->allocator, 65536 * sizeof(uint32_t), &counts));
-    for (int64_t i = 0; i < order->n; i++) {
-        order->sorted[i] = (uint32_t)i;
+    BDL__TRY(bdl__alloc(allocator, 65536 * sizeof(uint32_t), &counts));
+    for (int64_t i = 0; i < n; i++) {
+        sorted[i] = (uint32_t)i;
     }
     for (int pass = 0; pass < 4; pass++) { /* an even number: the result is in `sorted` */
-        uint32_t *from = pass % 2 == 0 ? order->sorted : order->current;
-        uint32_t *to = pass % 2 == 0 ? order->current : order->sorted;
-        sort_pass(order->keys, from, to, order->n, 16 * pass, counts);
+        uint32_t *from = pass % 2 == 0 ? sorted : scratch;
+        uint32_t *to = pass % 2 == 0 ? scratch : sorted;
+        sort_pass(keys, from, to, n, 16 * pass, counts);
     }
-    sort_ties(order->keys, order->sorted, order->n);
-    memcpy(order->current, order->sorted, (size_t)order->n * sizeof(uint32_t));
-    bdl__free(order->allocator, counts, 65536 * sizeof(uint32_t));
+    sort_ties(keys, sorted, n);
+    bdl__free(allocator, counts, 65536 * sizeof(uint32_t));
     return BDL_OK;
 }
 
-/* An order whose keys are still to be filled. */
-static bdl_status create_empty(const bdl_allocator *allocator, int64_t n, int64_t batch,
-                               bdl__order **order)
+static bdl_status sort_rows(bdl__order *order)
+{
+    BDL__TRY(bdl__sort_keys(order->allocator, order->keys, order->n, order->sorted, order->current));
+    memcpy(order->current, order->sorted, (size_t)order->n * sizeof(uint32_t));
+    return BDL_OK;
+}
+
+/* An order whose keys are still to be filled, for n rows of which [first, end) are here. */
+static bdl_status create_empty(const bdl_allocator *allocator, int64_t n, int64_t first, int64_t end,
+                               int64_t batch, bdl__order **order)
 {
     BDL__CHECK(batch >= 1 && batch <= INT32_MAX, BDL_ERR_INVALID_ARGUMENT,
                "batch must be in [1, 2^31), got %lld", (long long)batch);
@@ -98,19 +107,21 @@ static bdl_status create_empty(const bdl_allocator *allocator, int64_t n, int64_
     bdl__order *made = memory;
     *made = (bdl__order){.allocator = allocator,
                          .n = n,
+                         .first = first,
+                         .n_here = end - first,
                          .batch = batch,
                          .n_steps = (n + batch - 1) / batch,
                          .n_shards = (batch + BDL__SLICE_ROWS - 1) / BDL__SLICE_ROWS};
     void *keys = NULL, *sorted = NULL, *current = NULL, *chunks = NULL;
     bdl_status status;
-    BDL__TRY_DONE(status, bdl__alloc(allocator, (size_t)n * sizeof(bdl__key), &keys));
+    BDL__TRY_DONE(status, bdl__alloc(allocator, (size_t)made->n_here * sizeof(bdl__key), &keys));
     made->keys = keys;
-    BDL__TRY_DONE(status, bdl__alloc(allocator, (size_t)n * sizeof(uint32_t), &sorted));
+    BDL__TRY_DONE(status, bdl__alloc(allocator, (size_t)made->n_here * sizeof(uint32_t), &sorted));
     made->sorted = sorted;
-    BDL__TRY_DONE(status, bdl__alloc(allocator, (size_t)n * sizeof(uint32_t), &current));
+    BDL__TRY_DONE(status, bdl__alloc(allocator, (size_t)made->n_here * sizeof(uint32_t), &current));
     made->current = current;
     BDL__TRY_DONE(status,
-                  bdl__alloc(allocator, (size_t)most_chunks(n) * sizeof(uint32_t), &chunks));
+                  bdl__alloc(allocator, (size_t)most_chunks(made->n_here) * sizeof(uint32_t), &chunks));
     made->chunks = chunks;
     *order = made;
     return BDL_OK;
@@ -126,15 +137,15 @@ void bdl__order_free(bdl__order *order)
     }
     const bdl_allocator *allocator = order->allocator;
     if (order->keys != NULL) {
-        bdl__free(allocator, order->keys, (size_t)order->n * sizeof(bdl__key));
+        bdl__free(allocator, order->keys, (size_t)order->n_here * sizeof(bdl__key));
     }
     if (order->sorted != NULL) {
-        bdl__free(allocator, order->sorted, (size_t)order->n * sizeof(uint32_t));
+        bdl__free(allocator, order->sorted, (size_t)order->n_here * sizeof(uint32_t));
     }
     if (order->current != NULL) {
-        bdl__free(allocator, order->current, (size_t)order->n * sizeof(uint32_t));
+        bdl__free(allocator, order->current, (size_t)order->n_here * sizeof(uint32_t));
     }
-    bdl__free(allocator, order->chunks, (size_t)most_chunks(order->n) * sizeof(uint32_t));
+    bdl__free(allocator, order->chunks, (size_t)most_chunks(order->n_here) * sizeof(uint32_t));
     bdl__free(allocator, order, sizeof(bdl__order));
 }
 
@@ -142,7 +153,7 @@ bdl_status bdl__order_from_keys(const bdl_allocator *allocator, const bdl__key *
                                 int64_t batch, bdl__order **order)
 {
     bdl__order *made;
-    BDL__TRY(create_empty(allocator, n, batch, &made));
+    BDL__TRY(create_empty(allocator, n, 0, n, batch, &made));
     memcpy(made->keys, keys, (size_t)n * sizeof(bdl__key));
     const bdl_status status = sort_rows(made);
     if (status != BDL_OK) {
@@ -156,6 +167,7 @@ bdl_status bdl__order_from_keys(const bdl_allocator *allocator, const bdl__key *
 typedef struct key_work {
     const bdl__dataset *dataset;
     bdl__key *keys;
+    int64_t first;          /* row of keys[0] */
     _Atomic int64_t failed; /* a row whose key could not be computed, or -1 */
 } key_work;
 
@@ -166,8 +178,8 @@ static void compute_keys(void *arg, int64_t begin, int64_t end, int worker)
     bdl__sample sample;
     bdl__sample_init(&sample, work->dataset->allocator);
     for (int64_t i = begin; i < end; i++) {
-        if (bdl__dataset_key(work->dataset, i, &sample, &work->keys[i]) != BDL_OK) {
-            atomic_store(&work->failed, i);
+        if (bdl__dataset_key(work->dataset, work->first + i, &sample, &work->keys[i]) != BDL_OK) {
+            atomic_store(&work->failed, work->first + i);
             break;
         }
     }
@@ -193,14 +205,22 @@ bdl_status bdl__order_create(const bdl_allocator *allocator, const bdl__dataset 
                              bdl__pool *pool, int64_t batch, bdl__order **order)
 {
     bdl__order *made;
-    BDL__TRY(create_empty(allocator, dataset->n, batch, &made));
-    key_work work = {.dataset = dataset, .keys = made->keys, .failed = -1};
+    const int64_t first = dataset->is_sorted ? dataset->first_row : 0;
+    const int64_t end = dataset->is_sorted ? dataset->end_row : dataset->n;
+    BDL__TRY(create_empty(allocator, dataset->n, first, end, batch, &made));
+    key_work work = {.dataset = dataset, .keys = made->keys, .first = first, .failed = -1};
     bdl_status status;
-    BDL__TRY_DONE(status, bdl__data_parallel(pool, dataset->n, 256, compute_keys, &work));
+    BDL__TRY_DONE(status, bdl__data_parallel(pool, made->n_here, 256, compute_keys, &work));
     if (atomic_load(&work.failed) >= 0) {
         BDL__TRY_DONE(status, key_failure(dataset, atomic_load(&work.failed)));
     }
-    BDL__TRY_DONE(status, sort_rows(made));
+    if (dataset->is_sorted) {
+        for (int64_t i = 0; i < made->n_here; i++) {
+            made->sorted[i] = made->current[i] = (uint32_t)(first + i);
+        }
+    } else {
+        BDL__TRY_DONE(status, sort_rows(made));
+    }
     *order = made;
     return BDL_OK;
 done:
@@ -220,7 +240,7 @@ int64_t bdl__order_shards(const bdl__order *order)
 
 const bdl__key *bdl__order_key(const bdl__order *order, int64_t row)
 {
-    return &order->keys[row];
+    return &order->keys[row - order->first];
 }
 
 /* Samples of the shards before shard s in a full step. */
@@ -230,12 +250,15 @@ static int64_t quota_before(const bdl__order *order, int64_t shard)
 }
 
 /* floor(n Q / B) without overflow: with n = a B + b it is a Q + floor(b Q / B). */
+int64_t bdl__shard_begin(int64_t n, int64_t batch, int64_t shard)
+{
+    const int64_t quota = BDL__MIN(shard * BDL__SLICE_ROWS, batch);
+    return n / batch * quota + n % batch * quota / batch;
+}
+
 static int64_t shard_begin(const bdl__order *order, int64_t shard)
 {
-    const int64_t quota = quota_before(order, shard);
-    const int64_t whole = order->n / order->batch;
-    const int64_t rest = order->n % order->batch;
-    return whole * quota + rest * quota / order->batch;
+    return bdl__shard_begin(order->n, order->batch, shard);
 }
 
 /* Permutes n rows by numbers of the shard's stream (Fisher and Yates, from the end). */
@@ -272,9 +295,13 @@ void bdl__order_shuffle(bdl__order *order, uint64_t seed, int64_t epoch)
     for (int64_t shard = 0; shard < order->n_shards; shard++) {
         const int64_t begin = shard_begin(order, shard);
         const int64_t n = shard_begin(order, shard + 1) - begin;
+        const int64_t at = begin - order->first;
+        if (at < 0 || at + n > order->n_here) {
+            continue; /* elsewhere */
+        }
         bdl__rng rng;
         bdl__rng_init(&rng, seed, BDL__RNG_SHUFFLE, (uint32_t)shard, (uint32_t)epoch);
-        permute_chunks(&rng, order->sorted + begin, order->current + begin, n, order->chunks);
+        permute_chunks(&rng, order->sorted + at, order->current + at, n, order->chunks);
     }
 }
 
@@ -302,7 +329,7 @@ int bdl__order_rows(const bdl__order *order, int64_t step, int64_t shard,
     find_rows(order, step, shard, &begin, &end);
     int n = 0;
     for (int64_t i = begin; i < end; i++) {
-        rows[n++] = order->current[i];
+        rows[n++] = order->current[i - order->first];
     }
     return n;
 }

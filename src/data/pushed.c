@@ -19,12 +19,22 @@ typedef struct pushed_state {
     bdl__key *keys;  /* owned, [capacity] */
     int32_t *labels; /* owned, [capacity]; with classes */
     int64_t capacity;
+    uint32_t *sorted; /* owned, [n_sorted] where row first_row + i is in the store; NULL = in order */
+    int64_t n_sorted;
+    int64_t n; /* rows in the store */
     int64_t largest; /* class so far, -1 = none */
     bdl__key key_xor, key_sum;
     bool is_finished, is_broken;
 } pushed_state;
 
 /* ---- the reader ---- */
+
+/* Where row i is in the store. */
+static int64_t place_of(const bdl__dataset *dataset, int64_t i)
+{
+    const pushed_state *state = dataset->state;
+    return state->sorted != NULL ? state->sorted[i - dataset->first_row] : i;
+}
 
 /* Decodes [file][targets]. Decoding uses the sample's scratch, so targets are put there afterwards. */
 static bdl_status decode_row(const pushed_state *state, int64_t i, bdl__buffer *buffer,
@@ -47,6 +57,7 @@ static bdl_status decode_row(const pushed_state *state, int64_t i, bdl__buffer *
 static bdl_status read_row(const bdl__dataset *dataset, int64_t i, bdl__sample *sample)
 {
     const pushed_state *state = dataset->state;
+    i = place_of(dataset, i);
     sample->label = state->labels != NULL ? state->labels[i] : 0;
     if (state->values_size == 0) {
         bdl__buffer buffer = {.allocator = dataset->allocator};
@@ -70,7 +81,7 @@ static bdl_status read_row(const bdl__dataset *dataset, int64_t i, bdl__sample *
 static bdl__key key_of(const bdl__dataset *dataset, int64_t i)
 {
     const pushed_state *state = dataset->state;
-    return state->keys[i];
+    return state->keys[place_of(dataset, i)];
 }
 
 static void close_set(bdl__dataset *dataset)
@@ -82,6 +93,7 @@ static void close_set(bdl__dataset *dataset)
     bdl__store_free(state->store);
     bdl__free(dataset->allocator, state->keys, (size_t)state->capacity * sizeof(bdl__key));
     bdl__free(dataset->allocator, state->labels, (size_t)state->capacity * sizeof(int32_t));
+    bdl__free(dataset->allocator, state->sorted, (size_t)state->n_sorted * sizeof(uint32_t));
 }
 
 static const bdl__reader pushed_reader = {
@@ -106,6 +118,10 @@ static bdl_status open_store(bdl__dataset *dataset, const bdl__rows_options *opt
     dataset->state = state;
     dataset->reader = &pushed_reader;
     state->options = *options;
+    state->options.memory_limit =
+        options->memory_limit > 0 ? options->memory_limit : bdl__memory_usable() / 2;
+    BDL__TRY(bdl__arena_strdup(&dataset->arena, directory_of(options),
+                               &state->options.spill_directory));
     state->largest = -1;
     if (!options->is_encoded) {
         const size_t element_size = options->element == BDL__ELEMENT_U8 ? 1 : sizeof(float);
@@ -119,8 +135,8 @@ static bdl_status open_store(bdl__dataset *dataset, const bdl__rows_options *opt
                                : state->values_size;
     const bdl__store_options store_options = {
         .row_size = options->is_encoded ? 0 : state->targets_begin + state->targets_size,
-        .memory_limit = options->memory_limit > 0 ? options->memory_limit : bdl__memory_usable() / 2,
-        .directory = directory_of(options)};
+        .memory_limit = state->options.memory_limit,
+        .directory = state->options.spill_directory};
     return bdl__store_create(dataset->allocator, &store_options, &state->store);
 }
 
@@ -265,24 +281,29 @@ static bdl_status append_rows(const bdl__dataset *dataset, pushed_state *state,
     return status;
 }
 
+static void count_key(pushed_state *state, bdl__key key)
+{
+    state->key_xor.high ^= key.high;
+    state->key_xor.low ^= key.low;
+    state->key_sum.low += key.low;
+    state->key_sum.high += key.high + (state->key_sum.low < key.low ? 1 : 0);
+}
+
 /* The new rows' labels and keys are part of the data set from here on. */
 static void count_rows(bdl__dataset *dataset, pushed_state *state, const bdl__rows *rows)
 {
-    for (int64_t i = 0; i < rows->n && state->labels != NULL; i++) {
-        state->labels[dataset->n + i] = (int32_t)rows->labels[i];
+    for (int64_t i = 0; i < rows->n; i++) {
+        count_key(state, state->keys[state->n + i]);
+        if (state->labels != NULL) {
+            state->labels[state->n + i] = (int32_t)rows->labels[i];
+        }
     }
     if (state->labels != NULL) {
         const int64_t largest = bdl__rows_largest(rows->labels, rows->n);
         state->largest = BDL__MAX(state->largest, largest);
     }
-    for (int64_t i = 0; i < rows->n; i++) {
-        const bdl__key key = state->keys[dataset->n + i];
-        state->key_xor.high ^= key.high;
-        state->key_xor.low ^= key.low;
-        state->key_sum.low += key.low;
-        state->key_sum.high += key.high + (state->key_sum.low < key.low ? 1 : 0);
-    }
-    dataset->n += rows->n;
+    state->n += rows->n;
+    dataset->n = state->n;
 }
 
 static bdl_status need_open(const bdl__dataset *dataset)
@@ -304,10 +325,10 @@ bdl_status bdl__rows_push(bdl__dataset *dataset, bdl__pool *pool, const bdl__row
     if (rows->n == 0) {
         return BDL_OK;
     }
-    BDL__TRY(bdl__rows_check(dataset, &state->options, pool, dataset->n, rows));
-    BDL__TRY(grow(dataset, state, dataset->n + rows->n));
+    BDL__TRY(bdl__rows_check(dataset, &state->options, pool, state->n, rows));
+    BDL__TRY(grow(dataset, state, state->n + rows->n));
     key_work work = {
-        .dataset = dataset, .state = state, .rows = rows, .keys = state->keys + dataset->n};
+        .dataset = dataset, .state = state, .rows = rows, .keys = state->keys + state->n};
     BDL__TRY(bdl__data_parallel(pool, rows->n, 64, compute_keys, &work));
     BDL__CHECK(!atomic_load(&work.is_failed), BDL_ERR_OUT_OF_MEMORY,
                "data '%s': no memory for the keys of rows", dataset->text);
@@ -344,10 +365,7 @@ bdl_status bdl__rows_finish(bdl__dataset *dataset)
     if (dataset->label_kind == BDL__LABEL_CLASS && state->options.n_classes == 0) {
         dataset->n_classes = state->largest + 1;
     }
-    if (status == BDL_OK) {
-        status = bdl__dataset_check(dataset);
-    }
-    if (status == BDL_OK && state->options.is_encoded) {
+    if (status == BDL_OK && state->options.is_encoded && state->n > 0) {
         status = describe_first_image(dataset);
     }
     if (status != BDL_OK) {
@@ -355,6 +373,106 @@ bdl_status bdl__rows_finish(bdl__dataset *dataset)
     }
     state->is_finished = true;
     return BDL_OK;
+}
+
+/* ---- records ---- */
+
+/* Options that make a data set for the same rows. */
+static bdl__rows_options options_like(const bdl__dataset *dataset)
+{
+    bdl__rows_options options = {.shape = dataset->shape, .element = dataset->element};
+    if (dataset->reader == &pushed_reader) {
+        const pushed_state *state = dataset->state;
+        const int64_t left = state->options.memory_limit - bdl__store_memory(state->store);
+        options = state->options;
+        options.memory_limit = BDL__MAX(left, INT64_C(1));
+    }
+    options.name = dataset->text;
+    options.label_kind = dataset->label_kind;
+    options.n_classes = dataset->n_classes;
+    options.class_names = dataset->class_names;
+    options.target_shape = dataset->target_shape;
+    options.transform = dataset->default_transform;
+    return options;
+}
+
+bdl_status bdl__rows_create_like(const bdl__dataset *dataset, bdl__dataset **like)
+{
+    const bdl__rows_options options = options_like(dataset);
+    return bdl__rows_create(dataset->allocator, dataset->log, &options, like);
+}
+
+bdl_status bdl__rows_record(const bdl__dataset *dataset, int64_t i, bdl__sample *sample,
+                            bdl__row_record *record)
+{
+    BDL__TRY(bdl__dataset_key(dataset, i, sample, &record->key));
+    if (dataset->reader == &pushed_reader) {
+        const pushed_state *state = dataset->state;
+        const int64_t place = place_of(dataset, i);
+        record->label = state->labels != NULL ? state->labels[place] : 0;
+        return bdl__store_read(state->store, place, &sample->buffer, &record->bytes, &record->size);
+    }
+    BDL__TRY(bdl__dataset_read(dataset, i, sample));
+    const size_t values_size = (size_t)bdl__shape_count(&sample->shape) *
+                               (sample->element == BDL__ELEMENT_U8 ? 1 : sizeof(float));
+    record->label = sample->label;
+    record->bytes = sample->data;
+    record->size = values_size;
+    if (dataset->label_kind == BDL__LABEL_FLOATS) { /* as a pushed row is kept */
+        const size_t begin = bdl__align_up(values_size, sizeof(float));
+        const size_t size = (size_t)bdl__shape_count(&dataset->target_shape) * sizeof(float);
+        BDL__TRY(bdl__buffer_need(&sample->scratch, begin + size));
+        memcpy(sample->scratch.data, sample->data, values_size);
+        memcpy((char *)sample->scratch.data + begin, sample->target, size);
+        record->bytes = sample->scratch.data;
+        record->size = begin + size;
+    }
+    return BDL_OK;
+}
+
+bdl_status bdl__rows_add_record(bdl__dataset *dataset, const bdl__row_record *record)
+{
+    pushed_state *state = dataset->state;
+    const size_t row_size = state->targets_begin + state->targets_size;
+    BDL__CHECK(state->values_size == 0 ? record->size > state->targets_size : record->size == row_size,
+               BDL_ERR_FORMAT, "data '%s': a row has %zu bytes instead of %zu", dataset->text,
+               record->size, row_size);
+    BDL__TRY(grow(dataset, state, state->n + 1));
+    const bdl_status status = bdl__store_append(state->store, record->bytes, record->size);
+    if (status != BDL_OK) {
+        return bdl__fail_in(status, "data '%s'", dataset->text);
+    }
+    if (state->labels != NULL) {
+        state->labels[state->n] = record->label;
+    }
+    state->keys[state->n] = record->key;
+    count_key(state, record->key);
+    dataset->n = ++state->n;
+    return BDL_OK;
+}
+
+bdl_status bdl__rows_finish_sorted(bdl__dataset *dataset, int64_t n, int64_t first, int64_t n_classes,
+                                   const bdl__shape *shape)
+{
+    pushed_state *state = dataset->state;
+    void *sorted = NULL, *scratch = NULL;
+    const size_t size = (size_t)state->n * sizeof(uint32_t);
+    BDL__TRY(bdl__store_seal(state->store));
+    BDL__TRY(bdl__alloc(dataset->allocator, size, &sorted));
+    state->sorted = sorted;
+    state->n_sorted = state->n;
+    BDL__TRY(bdl__alloc(dataset->allocator, size, &scratch));
+    const bdl_status status =
+        bdl__sort_keys(dataset->allocator, state->keys, state->n, state->sorted, scratch);
+    bdl__free(dataset->allocator, scratch, size);
+    dataset->n = n;
+    dataset->first_row = first;
+    dataset->end_row = first + state->n;
+    dataset->is_sorted = true;
+    dataset->n_classes = n_classes;
+    dataset->shape = *shape;
+    state->is_finished = true;
+    return status;
 }
 
 bool bdl__rows_is_finished(const bdl__dataset *dataset)

@@ -46,6 +46,7 @@ static bdl_status describe(bdl__dataset *dataset, const bdl__rows_options *optio
     dataset->shape = options->shape;
     dataset->element = options->element;
     dataset->is_fixed_shape = !options->is_encoded;
+    dataset->is_part = true;
     dataset->label_kind = options->label_kind;
     dataset->n_classes = options->label_kind == BDL__LABEL_CLASS ? options->n_classes : 0;
     if (options->label_kind == BDL__LABEL_FLOATS) {

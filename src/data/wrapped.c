@@ -77,7 +77,7 @@ static bdl_status wrap(bdl__dataset *dataset, const bdl__rows_options *options,
     } else if (dataset->label_kind == BDL__LABEL_CLASS) {
         BDL__TRY(copy_labels(dataset, state, rows->labels));
     }
-    return bdl__dataset_check(dataset);
+    return BDL_OK;
 }
 
 bdl_status bdl__rows_wrap(const bdl_allocator *allocator, const bdl__log *log,

@@ -54,6 +54,7 @@ static bdl_status open_pass(const bdl__session *session, const bdl__saved *saved
                                                           ? 8
                                                           : 4 * (size_t)lanes,
                                          .n_epochs = 1,
+                                         .by_key = options->n_heads > 0 && dataset->is_part,
                                          .first_slice = first,
                                          .n_slices = end - first,
                                          .n_threads = 1,

@@ -66,6 +66,8 @@ static bdl_status open_data(bdl__trainer *t)
         BDL__TRY(bdl__dataset_open(s->allocator, s->log, s->pool, t->params.val, BDL__PART_TEST,
                                    &t->val));
     }
+    BDL__TRY(bdl__dataset_check(t->data));
+    BDL__TRY(t->val ? bdl__dataset_check(t->val) : BDL_OK);
     return t->val ? bdl__dataset_map_classes(t->val, t->data->class_names, t->data->n_classes)
                   : BDL_OK;
 }

@@ -134,6 +134,44 @@ BDL_TEST(shards_hold_runs_of_sorted_keys)
     free(keys);
 }
 
+/* In a shard of 10,000 rows, places 0 to 4,095 of the epoch hold one chunk of sorted neighbors, and so on. */
+BDL_TEST(long_shards_are_permuted_chunk_by_chunk)
+{
+    enum { N = 10000, CHUNK = 4096, N_EPOCHS = 8 };
+    bdl__key *keys = random_keys(N);
+    int64_t *place = malloc(N * sizeof *place), rows[BDL__SLICE_ROWS];
+    bdl__order *order = NULL;
+    bool has_moved = false;
+    REQUIRE(keys != NULL && place != NULL);
+    for (int64_t i = 0; i < N; i++) {
+        keys[i].high = (uint64_t)i << 40; /* row i is number i in order */
+    }
+    REQUIRE_OK(bdl__order_from_keys(bdl__default_allocator(), keys, N, 16, &order));
+    for (int64_t epoch = 0; epoch < N_EPOCHS; epoch++) {
+        bdl__order_shuffle(order, 11, epoch);
+        for (int64_t t = 0; t < N / 16; t++) {
+            REQUIRE(bdl__order_rows(order, t, 0, rows) == 16);
+            memcpy(place + 16 * t, rows, sizeof rows);
+        }
+        int64_t n_in_order = 0;
+        for (int64_t at = 0; at < N;) {
+            const int64_t chunk = place[at] / CHUNK;
+            const int64_t size = BDL__MIN((int64_t)CHUNK, N - chunk * CHUNK);
+            has_moved = has_moved || chunk != at / CHUNK;
+            for (int64_t i = 0; i < size; i++) {
+                REQUIRE(place[at + i] / CHUNK == chunk);
+                n_in_order += place[at + i] == chunk * CHUNK + i;
+            }
+            at += size;
+        }
+        CHECK(n_in_order < 100);
+    }
+    CHECK(has_moved);
+    bdl__order_free(order);
+    free(place);
+    free(keys);
+}
+
 BDL_TEST(order_refuses_a_batch_of_none)
 {
     const bdl__key key = {1, 2};
@@ -157,4 +195,5 @@ BDL_TEST(order_survives_failing_allocations)
 
 BDL_TEST_MAIN(every_row_comes_once_an_epoch_and_only_the_last_step_is_short,
               order_depends_on_content_and_not_on_place, shards_hold_runs_of_sorted_keys,
+              long_shards_are_permuted_chunk_by_chunk,
               order_refuses_a_batch_of_none, order_survives_failing_allocations)
