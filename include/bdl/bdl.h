@@ -333,7 +333,11 @@ BDL_API bdl_status bdl_trainer_create(bdl_context *context, const bdl_options *o
 /** The same with objects instead of names. `model` [nullable, borrowed] is trained in place and gets the
  *  preprocessing and the class names of the data; `data` and `val` [nullable, borrowed] are finished. What is NULL
  *  comes from the options `model`, `data` and `val`, which must not be set for what is given. Model and data must
- *  outlive the trainer. @since 0.1 */
+ *  outlive the trainer.
+ *
+ *  In a group, pushed and wrapped rows are those of this rank: any rows, none is fine too. The ranks exchange them
+ *  here, so that each has the rows that it computes, and train what one process with all rows would. Then the trainer
+ *  does not need `data` and `val` any more, and they can be freed. @since 0.1 */
 BDL_API bdl_status bdl_trainer_create_on(bdl_context *context, const bdl_options *options,
                                          bdl_model *model, const bdl_data *data,
                                          const bdl_data *val, bdl_trainer **trainer);

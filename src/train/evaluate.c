@@ -47,6 +47,10 @@ static bdl_status open_pass(const bdl__session *session, const bdl__saved *saved
     p->n_slices = (options->batch + BDL__SLICE - 1) / BDL__SLICE;
     if (session->ranks) {
         bdl__ranks_slices(session->ranks, session->ranks->rank, p->n_slices, &first, &end);
+        if (first == end) { /* more ranks than slices: this one takes a slice that is always empty */
+            first = p->n_slices;
+            end = first + 1;
+        }
     }
     const bdl__batch_options batching = {.batch = options->batch,
                                          .lanes = lanes,

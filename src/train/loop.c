@@ -253,7 +253,7 @@ static bdl_status validate(bdl__trainer *t)
     const double start = bdl__now();
     double values[BDL__MAX_HEADS];
     int64_t n = 0;
-    const int64_t batch = BDL__MIN(BDL__MAX(t->params.batch, 256), BDL__MAX(t->val->n, 1));
+    const int64_t batch = bdl__trainer_val_batch(t, t->val->n);
     BDL__TRY(bdl__evaluate(&t->session, t->saved, t->val, t->chain, t->heads, t->precision, batch,
                            t->params.most_broken, values, &n));
     memcpy(t->values, values, (size_t)t->heads->n * sizeof *values);

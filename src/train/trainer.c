@@ -51,25 +51,31 @@ static bdl_status make_chain(bdl__trainer *t)
     return BDL_OK;
 }
 
-static bdl_status open_data(bdl__trainer *t)
+/* Given or by name; rows that other ranks have parts of are dealt out. */
+static bdl_status open_set(bdl__trainer *t, const bdl__dataset *source, const char *text,
+                           bdl__data_part part, bdl__dataset **data)
 {
     const bdl__session *const s = &t->session;
-    if (t->sources.data) {
-        BDL__TRY(bdl__dataset_view(t->sources.data, &t->data));
+    if (source) {
+        BDL__TRY(bdl__dataset_view(source, data));
     } else {
-        BDL__TRY(bdl__dataset_open(s->allocator, s->log, s->pool, t->params.data, BDL__PART_TRAIN,
-                                   &t->data));
+        BDL__TRY(bdl__dataset_open(s->allocator, s->log, s->pool, text, part, data));
     }
-    if (t->sources.val) {
-        BDL__TRY(bdl__dataset_view(t->sources.val, &t->val));
-    } else if (given(t->params.val)) {
-        BDL__TRY(bdl__dataset_open(s->allocator, s->log, s->pool, t->params.val, BDL__PART_TEST,
-                                   &t->val));
+    if (t->ranks && (*data)->is_part) {
+        BDL__TRY(bdl__trainer_deal(t, part == BDL__PART_TEST, data));
     }
-    BDL__TRY(bdl__dataset_check(t->data));
-    BDL__TRY(t->val ? bdl__dataset_check(t->val) : BDL_OK);
-    return t->val ? bdl__dataset_map_classes(t->val, t->data->class_names, t->data->n_classes)
-                  : BDL_OK;
+    return bdl__dataset_check(*data);
+}
+
+static bdl_status open_data(bdl__trainer *t)
+{
+    BDL__TRY(open_set(t, t->sources.data, t->params.data, BDL__PART_TRAIN, &t->data));
+    t->params.batch = BDL__MIN(t->params.batch, t->data->n); /* a larger one would only take memory */
+    if (!t->sources.val && !given(t->params.val)) {
+        return BDL_OK;
+    }
+    BDL__TRY(open_set(t, t->sources.val, t->params.val, BDL__PART_TEST, &t->val));
+    return bdl__dataset_map_classes(t->val, t->data->class_names, t->data->n_classes);
 }
 
 /* A ready-made model takes what the user did not say from the data; a saved one brings its own chain and
@@ -81,7 +87,6 @@ static bdl_status open_model_and_data(bdl__trainer *t)
     const char *text;
     BDL__TRY(check_model(t, &is_ready_made));
     BDL__TRY(open_data(t));
-    t->params.batch = BDL__MIN(t->params.batch, t->data->n); /* a larger one would only take memory */
     if (!is_ready_made && t->saved->chain && !given(t->params.transform)) {
         t->chain = t->saved->chain;
         return BDL_OK;

@@ -100,6 +100,14 @@ bdl_status bdl__together_follow(bdl__trainer *trainer);
 /* The fingerprint, made by rank 0 for all. */
 bdl_status bdl__together_fingerprint(bdl__trainer *trainer);
 
+/* ---- deal.c ------------------------------------------------------------------------------------- */
+
+/* Samples of a batch of a validation on n samples. */
+int64_t bdl__trainer_val_batch(const bdl__trainer *trainer, int64_t n);
+/* With other ranks: `*data`, the own rows of many, becomes those that this rank computes. The batch of training must
+ * be set before that of a validation is known. */
+bdl_status bdl__trainer_deal(bdl__trainer *trainer, bool is_val, bdl__dataset **data);
+
 /* ---- outputs.c ---------------------------------------------------------------------------------- */
 
 /* Fails if a place that the run will write to cannot be written, or holds another run's checkpoints. */
