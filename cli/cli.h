@@ -48,7 +48,12 @@ void print_quoted(FILE *out, const char *text);
 /* A usage error if there are more than `most` arguments that are no options. */
 int check_rest(const command *c, int64_t most);
 
+/* In a rank that `bdl launch` has started: joins the others, and gives the group to the options. *group stays NULL
+ * elsewhere. */
+int join_launch(command *c, bdl_group **group);
+
 int cmd_train(command *c);
+int cmd_launch(command *c);
 int cmd_eval(command *c);
 int cmd_predict(command *c);
 int cmd_inspect(command *c);

@@ -205,7 +205,13 @@ int cmd_train(command *c)
     }
     progress p = {.command = c, .is_terminal = isatty(STDERR_FILENO) != 0};
     bdl_trainer *trainer = NULL;
+    bdl_group *group = NULL;
     watch_signals(c->context);
+    const int join = join_launch(c, &group);
+    if (join != EXIT_FINE) {
+        bdl_group_free(group);
+        return join;
+    }
     bdl_status status = bdl_trainer_create(c->context, c->options, &trainer);
     if (status == BDL_OK) {
         status = bdl_trainer_run(trainer, on_event, &p);
@@ -217,5 +223,6 @@ int cmd_train(command *c)
         }
     }
     bdl_trainer_free(trainer);
+    bdl_group_free(group);
     return finish(status);
 }

@@ -13,6 +13,8 @@ typedef struct verb {
 
 static const verb verbs[] = {
     {"train", "MODEL --data DATA [--val DATA] [options]", "train a model", cmd_train},
+    {"launch", "-n N [--threads T] -- train MODEL ...", "train on N local processes together",
+     cmd_launch},
     {"eval", "DIR --data DATA", "measure a saved model on data", cmd_eval},
     {"predict", "DIR FILES... | DIR --data DATA", "predict images or rows", cmd_predict},
     {"inspect", "MODEL|DIR [--plan]", "show layers, shapes, weights and how they are run",

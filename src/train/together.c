@@ -252,6 +252,9 @@ bdl_status bdl__together_fingerprint(bdl__trainer *t)
 static bdl_status read_own(bdl__trainer *t, void *states[BDL__MAX_OPTIM_STATES], double *iteration,
                            const char **path)
 {
+    if (!t->params.resume && !given(t->params.start)) {
+        return BDL_OK;
+    }
     BDL__TRY(make_full(t, states));
     bdl__checkpoint_io io = bdl__trainer_io(t);
     io.states = states;
