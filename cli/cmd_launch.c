@@ -288,7 +288,7 @@ static void introduce(launch *l)
 static void take_line(child *c, int rank)
 {
     c->line[c->line_size] = '\0';
-    if (strncmp(c->line, "bdl: ", 5) == 0) {
+    if (strncmp(c->line, "bdl", 3) == 0) {
         const size_t used = strlen(c->errors);
         snprintf(c->errors + used, sizeof c->errors - used, "rank %d: %s\n", rank, c->line);
     } else if (c->line_size > 0) {

@@ -13,9 +13,10 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-VERBS = ["train", "eval", "predict", "inspect", "layers", "schema", "bench", "doctor", "version"]
+VERBS = ["train", "launch", "eval", "predict", "inspect", "layers", "schema", "bench", "doctor", "version"]
 OWN_OPTIONS = {
     "train": ["threads", "json", "quiet", "help"],
+    "launch": ["threads", "help"],
     "eval": ["threads", "json", "quiet", "help"],
     "predict": ["threads", "format", "out", "json", "help"],
     "inspect": ["threads", "help"],
@@ -120,6 +121,11 @@ def manual(schema):
             note = "" if default in ("none", "false") else f" ({'required' if default == 'required' else 'default ' + default})"
             lines += [".TP", f"\\fB\\-\\-{roff(f['name'])}\\fR{value}", roff(f.get("doc", "") + note)]
     lines += [
+        ".SH LAUNCH", "\\fBbdl launch \\-n\\fR \\fIN\\fR [\\fB\\-\\-threads\\fR \\fIT\\fR] \\fB\\-\\- train\\fR \\fIMODEL\\fR ...",
+        "trains on N local processes (ranks), each with T workers, that share every batch. The result is that of \\fBbdl "
+        "train\\fR to the last bit. A batch of B samples has B/16 shards, rounded up; there can be at most as many ranks. "
+        "Output is that of rank 0; lines of the others are prefixed. When one rank fails, all end; an interrupt ends all "
+        "after the same iteration.",
         ".SH EXIT STATUS",
         "0 fine; 1 failed, with one line on standard error; 2 wrong usage; 130 and 143 after an interrupt or a "
         "termination signal, a checkpoint having been written.",
@@ -154,7 +160,8 @@ def completion(schema):
     ]
     for verb in VERBS:
         options = " ".join("--" + name for name in fields.get(verb, []) + OWN_OPTIONS[verb])
-        lines.append(f'        {verb}) words="{options}" ;;')
+        extra = " -n -- train" if verb == "launch" else ""
+        lines.append(f'        {verb}) words="{options}{extra}" ;;')
     lines += [
         "        esac",
         "    elif [ \"$verb\" = layers ]; then",

@@ -3,7 +3,7 @@
 _bdl() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} verb=${COMP_WORDS[1]} words=""
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words="train eval predict inspect layers schema bench doctor version --help --version"
+        words="train launch eval predict inspect layers schema bench doctor version --help --version"
     elif [ "$before" = --data ] || [ "$before" = --val ]; then
         words="cifar10 csv digits images mnist npy synthetic"
     elif [ "$before" = --precision ]; then
@@ -13,6 +13,7 @@ _bdl() {
     elif [[ $word == --* ]]; then
         case $verb in
         train) words="--data --val --batch --epochs --iterations --until --optim --schedule --loss --metrics --target --precision --transform --clip --seed --checkpoint --every --keep --resume --start --seconds --bucket --save --log --summary --most_broken --readers --threads --json --quiet --help" ;;
+        launch) words="--threads --help -n -- train" ;;
         eval) words="--data --batch --loss --metrics --target --most_broken --transform --precision --threads --json --quiet --help" ;;
         predict) words="--data --top --batch --transform --precision --threads --format --out --json --help" ;;
         inspect) words="--plan --json --batch --loss --precision --threads --help" ;;

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+# ctest: timeout=300
+"""bdl launch: local ranks end with the bits of `bdl train`, stop together, and fail together."""
+import hashlib
+import json
+import os
+import pathlib
+import signal
+import time
+
+from e2e import Skip, bdl, case, check, equal, main, refused, start
+
+LENET = ["train", "lenet", "--data", "digits(count=1500)", "--val", "digits(count=700)", "--batch", "100", "--epochs", "2",
+         "--json"]
+LONG = ["train", "mlp(16)", "--data", "digits(count=2000)", "--batch", "64", "--json"]
+
+
+def end_of(result):
+    return json.loads(result.out.splitlines()[-1])
+
+
+def weights_of(folder):
+    return hashlib.sha256(pathlib.Path(folder, "weights.safetensors").read_bytes()).hexdigest()
+
+
+def same_everywhere(train, ranks):
+    want = end_of(bdl(*train, "--save", "alone", "--threads", 2))
+    for n in ranks:
+        got = end_of(bdl("launch", "-n", n, "--threads", 1, "--", *train, "--save", f"ranks{n}"))
+        for key in want.keys() - {"seconds", "samples_per_second", "model"}:
+            equal((n, key, got[key]), (n, key, want[key]))
+        equal(weights_of(f"ranks{n}"), weights_of("alone"))
+    return want
+
+
+def ranks_of(process):
+    """Process numbers of the launcher's children, by rank: they were started in that order."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        text = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="utf-8")
+        if len(text.split()) == 3:
+            return sorted(map(int, text.split()))
+        time.sleep(0.01)
+    raise AssertionError("no ranks were started")
+
+
+def wait_for_steps(path):
+    end = time.monotonic() + 60
+    while not os.path.exists(path) or pathlib.Path(path).read_text(encoding="utf-8").count('"step"') < 3:
+        check(time.monotonic() < end, "no iterations in", path)
+        time.sleep(0.01)
+
+
+@case
+def two_and_three_ranks_train_as_one():
+    same_everywhere(LENET, (2, 3))
+
+
+@case
+def mnist_trains_as_one():
+    folder = pathlib.Path(os.environ.get("BDL_TEST_DATA", "/nowhere"), "mnist/gz")
+    if not folder.is_dir():
+        raise Skip("mnist/gz is not in BDL_TEST_DATA")
+    end = same_everywhere(["train", "lenet", "--data", f"mnist:{folder}", "--val", f"mnist:{folder}", "--batch", "512",
+                           "--epochs", "1", "--json"], (2, 3))
+    check(end["val_top1"] > 0.9, end)
+
+
+@case
+def ctrl_c_saves_and_one_process_goes_on():
+    process = start("launch", "-n", 3, "--", *LONG, "--epochs", 1000000, "--checkpoint", "saved", "--log", "log.jsonl")
+    wait_for_steps("log.jsonl")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    equal(process.returncode, 130)
+    check(b"cancelled" in err, err)
+    iteration = json.loads(out.splitlines()[-1])["iteration"]
+    got = end_of(bdl(*LONG, "--iterations", iteration + 40, "--checkpoint", "saved", "--resume"))
+    want = end_of(bdl(*LONG, "--iterations", iteration + 40))
+    equal(got["fingerprint"], want["fingerprint"])
+
+
+@case
+def a_killed_rank_ends_all():
+    for rank in (2, 0):
+        process = start("launch", "-n", 3, "--", *LONG, "--epochs", 1000000, "--log", f"log{rank}.jsonl")
+        pids = ranks_of(process)
+        wait_for_steps(f"log{rank}.jsonl")
+        os.kill(pids[rank], signal.SIGKILL)
+        begin = time.monotonic()
+        err = process.communicate(timeout=60)[1].decode()
+        check(time.monotonic() - begin < 30, "took too long")
+        equal(process.returncode, 1 if rank else 137)
+        check(f"rank {rank} was killed by signal 9" in err, err)
+        check(f"rank {rank}" in err.replace(f"rank {rank} was killed", ""), "the others name the rank that is lost:", err)
+        check(not any(os.path.exists(f"/proc/{pid}") for pid in pids), "ranks are left")
+
+
+@case
+def wrong_use_is_told():
+    err = refused("launch", "--", "train", code=2, says="needs -n")
+    check("bdl launch --help" in err, err)
+    refused("launch", "-n", "0", "--", "train", code=2, says=["-n needs a number", "'0'"])
+    refused("launch", "-n", "2", "--", "eval", code=2, says="train")
+    refused("launch", "-n", "2", "--", "train", "lenet", "--data", "digits(count=100)", "--bath", "5", code=2, says="batch")
+    refused("launch", "-n", "3", "--", "train", "lenet", "--data", "digits(count=100)", "--batch", "20", "--quiet",
+            says=["a batch of 20 samples has 2 shards", "3 ranks", "at least 48"])
+    refused("launch", "-n", "2", "--", "train", "lenet", "--data", "mnist:nowhere", "--quiet", says="nowhere")
+    check("ranks" in bdl("launch", "--help").out)
+
+
+main()
