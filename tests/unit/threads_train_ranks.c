@@ -247,7 +247,7 @@ BDL_TEST(seeds_differ)
     char one[65];
     static dist_run run;
     job j = {.threads = 1,
-             .options = {{"model", "lenet"}, {"data", "digits"}, {"batch", "64"}, {"iterations", "3"},
+             .options = {{"model", "lenet"}, {"data", "digits(count=200)"}, {"batch", "64"}, {"iterations", "3"},
                          {"seed", "1"}}};
     run_ranks(&j, 2, &run);
     CHECK(dist_all_ok(&run));
@@ -378,13 +378,13 @@ static void expect_failure(job *j, int n_ranks, const char *text)
 
 BDL_TEST(more_ranks_than_shards_are_refused)
 {
-    job j = {.options = {{"model", "lenet"}, {"data", "digits"}, {"batch", "40"}}};
+    job j = {.options = {{"model", "lenet"}, {"data", "digits(count=200)"}, {"batch", "40"}}};
     expect_failure(&j, 5, "a batch of 40 samples has 3 shards of 16, and cannot be shared by 5 ranks");
 }
 
 BDL_TEST(ranks_with_other_settings_are_refused)
 {
-    job j = {.options = {{"model", "lenet"}, {"data", "digits"}, {"batch", "64"}},
+    job j = {.options = {{"model", "lenet"}, {"data", "digits(count=200)"}, {"batch", "64"}},
              .of_rank = {{0}, {"batch", "96"}}};
     expect_failure(&j, 3, "different settings");
     j.of_rank[1] = (option){"optim", "adam"};
@@ -396,7 +396,7 @@ BDL_TEST(ranks_with_other_settings_are_refused)
 /* One rank's own failure is what all report. */
 BDL_TEST(the_first_cause_reaches_all)
 {
-    job j = {.options = {{"model", "lenet"}, {"batch", "64"}, {"data", "digits"}},
+    job j = {.options = {{"model", "lenet"}, {"batch", "64"}, {"data", "digits(count=200)"}},
              .of_rank = {{0}, {0}, {"data", "mnist:/nowhere/at-all"}}};
     expect_failure(&j, 3, "/nowhere/at-all");
 }
