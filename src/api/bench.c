@@ -169,6 +169,16 @@ static bdl_status lenet_forward(bdl_context *context, double seconds, bdl__measu
     return bench_forward(context, "lenet", seconds, measured);
 }
 
+static bdl_status push(bdl_context *context, double seconds, bdl__measured *measured)
+{
+    return bdl__bench_push(context, false, seconds, measured);
+}
+
+static bdl_status push_spilled(bdl_context *context, double seconds, bdl__measured *measured)
+{
+    return bdl__bench_push(context, true, seconds, measured);
+}
+
 /* ---- cases -------------------------------------------------------------------------------------- */
 
 typedef struct bench_case {
@@ -186,6 +196,8 @@ static const bench_case cases[] = {
     {"lenet_forward", "images/s", "LeNet forward, 1,024 images a call", lenet_forward},
     {"conv", "share of peak", "each kernel of convolution and linear on one core, a line each",
      bdl__bench_conv},
+    {"push", "MB/s", "pushing rows of 784 floats into memory", push},
+    {"push_spilled", "MB/s", "the same with 16 MiB of memory, the rest in a file", push_spilled},
 };
 
 bdl_status bdl_bench_list(bdl_context *context, char **text)

@@ -20,4 +20,8 @@ void bdl__bench_sort(double *values, int64_t n);
 /* The heavy kernels: bench_conv.c. Values are shares of the multiply-add peak. */
 bdl_status bdl__bench_conv(bdl_context *context, double seconds, bdl__measured *measured);
 
+/* Pushing rows into memory, or through it into the file: bench_push.c. Values are MB/s. */
+bdl_status bdl__bench_push(bdl_context *context, bool spills, double seconds,
+                           bdl__measured *measured);
+
 #endif

@@ -17,8 +17,9 @@ typedef struct pushed_state {
     size_t targets_begin;      /* where in a record targets begin; not for encoded rows */
     size_t targets_size;
     bdl__key *keys;  /* owned, [capacity] */
-    int32_t *labels; /* owned, [capacity]; with classes */
     int64_t capacity;
+    int32_t *labels; /* owned, [labels_capacity]; with classes */
+    int64_t labels_capacity;
     uint32_t *sorted; /* owned, [n_sorted] where row first_row + i is in the store; NULL = in order */
     int64_t n_sorted;
     int64_t n; /* rows in the store */
@@ -92,7 +93,8 @@ static void close_set(bdl__dataset *dataset)
     }
     bdl__store_free(state->store);
     bdl__free(dataset->allocator, state->keys, (size_t)state->capacity * sizeof(bdl__key));
-    bdl__free(dataset->allocator, state->labels, (size_t)state->capacity * sizeof(int32_t));
+    bdl__free(dataset->allocator, state->labels,
+              (size_t)state->labels_capacity * sizeof(int32_t));
     bdl__free(dataset->allocator, state->sorted, (size_t)state->n_sorted * sizeof(uint32_t));
 }
 
@@ -156,30 +158,31 @@ bdl_status bdl__rows_create(const bdl_allocator *allocator, const bdl__log *log,
 
 /* ---- pushing ---- */
 
+/* Room for n elements, and for twice as many as before where there was too little. */
+static bdl_status grow_array(const bdl_allocator *allocator, void **array, int64_t *capacity,
+                             int64_t n, size_t element_size)
+{
+    if (n <= *capacity) {
+        return BDL_OK;
+    }
+    const int64_t more = BDL__MAX(n, BDL__MAX(INT64_C(1024), *capacity * 2));
+    BDL__TRY(bdl__realloc(allocator, (size_t)*capacity * element_size, (size_t)more * element_size,
+                          array));
+    *capacity = more;
+    return BDL_OK;
+}
+
 /* Room for the keys and labels of `n` rows in all. */
 static bdl_status grow(const bdl__dataset *dataset, pushed_state *state, int64_t n)
 {
-    if (n <= state->capacity) {
-        return BDL_OK;
-    }
-    const int64_t capacity = BDL__MAX(n, BDL__MAX(INT64_C(1024), state->capacity * 2));
     void *keys = state->keys, *labels = state->labels;
-    if (dataset->label_kind == BDL__LABEL_CLASS) {
-        BDL__TRY(bdl__realloc(dataset->allocator, (size_t)state->capacity * sizeof(int32_t),
-                              (size_t)capacity * sizeof(int32_t), &labels));
+    bdl_status status = grow_array(dataset->allocator, &keys, &state->capacity, n, sizeof(bdl__key));
+    state->keys = keys;
+    if (status == BDL_OK && dataset->label_kind == BDL__LABEL_CLASS) {
+        status = grow_array(dataset->allocator, &labels, &state->labels_capacity, n, sizeof(int32_t));
         state->labels = labels;
     }
-    const bdl_status status =
-        bdl__realloc(dataset->allocator, (size_t)state->capacity * sizeof(bdl__key),
-                     (size_t)capacity * sizeof(bdl__key), &keys);
-    if (status != BDL_OK) { /* both arrays have one size: back to the old one */
-        (void)bdl__realloc(dataset->allocator, (size_t)capacity * sizeof(int32_t),
-                           (size_t)state->capacity * sizeof(int32_t), &labels);
-        return status;
-    }
-    state->keys = keys;
-    state->capacity = capacity;
-    return BDL_OK;
+    return status;
 }
 
 /* An encoded row's key: of its bytes, then of its labels as float64. */
@@ -488,9 +491,9 @@ bdl_status bdl__rows_get_stats(const bdl__dataset *dataset, bdl__rows_stats *sta
         return BDL_OK;
     }
     const pushed_state *state = dataset->state;
-    const size_t index_size = sizeof(bdl__key) + (state->labels != NULL ? sizeof(int32_t) : 0);
-    stats->memory_size =
-        bdl__store_memory(state->store) + state->capacity * (int64_t)index_size;
+    stats->memory_size = bdl__store_memory(state->store) +
+                         state->capacity * (int64_t)sizeof(bdl__key) +
+                         state->labels_capacity * (int64_t)sizeof(int32_t);
     stats->spilled_size = bdl__store_spilled(state->store);
     stats->key_xor = state->key_xor;
     stats->key_sum = state->key_sum;

@@ -193,6 +193,103 @@ static bdl_status evaluate(bdl_context *context)
     return status;
 }
 
+/* Pushed rows, half of them spilled: trained on, evaluated, predicted, and once more by hand. */
+static bdl_status use_rows(bdl_context *context, bdl_data *data, const float *values, const double *labels)
+{
+    bdl_options *options = NULL;
+    bdl_trainer *trainer = NULL;
+    bdl_learner *learner = NULL;
+    bdl_model *model = NULL, *clone = NULL;
+    float dst[40 * 3];
+    double loss = 0;
+    bdl_status status = bdl_model_open(context, "linear(classes=3, shape=[5])", 1, &model);
+    if (status == BDL_OK) {
+        status = bdl_options_create(context, "train", &options);
+    }
+    const char *const pairs[][2] = {{"batch", "17"}, {"iterations", "4"}, {"readers", "0"}};
+    for (size_t i = 0; status == BDL_OK && i < sizeof pairs / sizeof pairs[0]; i++) {
+        status = set(options, pairs[i][0], pairs[i][1]);
+    }
+    if (status == BDL_OK) {
+        status = bdl_trainer_create_on(context, options, model, data, data, &trainer);
+    }
+    if (status == BDL_OK) {
+        status = bdl_trainer_run(trainer, NULL, NULL);
+    }
+    bdl_trainer_free(trainer);
+    bdl_options_free(options);
+    options = NULL;
+    if (status == BDL_OK) {
+        status = bdl_predict_on(context, NULL, model, data, dst, NULL);
+    }
+    if (status == BDL_OK) {
+        status = bdl_model_clone(model, &clone);
+    }
+    if (status == BDL_OK) {
+        status = bdl_options_create(context, "learn", &options);
+    }
+    if (status == BDL_OK) {
+        status = bdl_learner_create(context, options, clone, &learner);
+    }
+    if (status == BDL_OK) {
+        status = bdl_learner_loss(learner, 40, values, labels, NULL, &loss);
+    }
+    if (status == BDL_OK) {
+        status = bdl_learner_forward(learner, 40, values, dst);
+    }
+    if (status == BDL_OK) {
+        status = bdl_learner_backward(learner, dst, NULL);
+    }
+    if (status == BDL_OK) {
+        status = bdl_learner_step(learner, 0.1);
+    }
+    bdl_learner_free(learner);
+    bdl_options_free(options);
+    bdl_model_free(clone);
+    bdl_model_free(model);
+    return status;
+}
+
+static bdl_status push_rows(bdl_context *context)
+{
+    float values[40 * 5];
+    double labels[40];
+    bdl_data_options rows;
+    bdl_data *data = NULL, *wrapped = NULL;
+    memset(&rows, 0, sizeof rows);
+    rows.struct_size = sizeof rows;
+    rows.dtype = BDL_F32;
+    rows.rank = 1;
+    rows.shape[0] = 5;
+    rows.label_kind = BDL_LABEL_CLASS;
+    rows.memory_limit = 1;
+    for (int i = 0; i < 40 * 5; i++) {
+        values[i] = (float)(i * 7 % 11);
+        labels[i / 5] = i / 5 % 3;
+    }
+    bdl_status status = bdl_data_create(context, &rows, &data);
+    if (status == BDL_OK) {
+        status = bdl_data_push(data, 30, values, labels, NULL, NULL);
+    }
+    if (status == BDL_OK) {
+        status = bdl_data_push(data, 10, values + 150, labels + 30, NULL, NULL);
+    }
+    if (status == BDL_OK) {
+        status = bdl_data_finish(data);
+    }
+    if (status == BDL_OK) {
+        status = use_rows(context, data, values, labels);
+    }
+    if (status == BDL_OK) {
+        status = bdl_data_wrap(context, &rows, 40, values, labels, NULL, NULL, &wrapped);
+    }
+    bdl_data_free(wrapped);
+    bdl_data_free(data);
+    return status;
+}
+
+BDL_TEST(pushing_rows_survives_each_refusal) { refuse_each(push_rows); }
+
 BDL_TEST(building_a_model_survives_each_refusal) { refuse_each(build_model); }
 
 BDL_TEST(training_and_evaluating_survive_each_refusal)
@@ -202,4 +299,5 @@ BDL_TEST(training_and_evaluating_survive_each_refusal)
     refuse_each(evaluate);
 }
 
-BDL_TEST_MAIN(building_a_model_survives_each_refusal, training_and_evaluating_survive_each_refusal)
+BDL_TEST_MAIN(pushing_rows_survives_each_refusal, building_a_model_survives_each_refusal,
+              training_and_evaluating_survive_each_refusal)

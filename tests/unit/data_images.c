@@ -349,10 +349,79 @@ BDL_TEST(real_jpeg_folders_are_read)
     bdl__dataset_free(images);
 }
 
+/* PNG files as rows, with targets and with classes, in memory and spilled; and carried over as records. */
+static void push_files(bdl__label_kind kind, int64_t memory_limit)
+{
+    enum { N = 40 };
+    static uint8_t color[16384];
+    const size_t size = png(PNG_FORMAT_RGB, color);
+    const bdl__rows_options options = {.name = "files",
+                                       .shape = {.rank = 1, .dim = {3}},
+                                       .element = BDL__ELEMENT_U8,
+                                       .is_encoded = true,
+                                       .label_kind = kind,
+                                       .target_shape = {.rank = 1, .dim = {2}},
+                                       .memory_limit = memory_limit,
+                                       .spill_directory = bdl_test_dir()};
+    bdl__dataset *data = NULL, *copy = NULL;
+    bdl__sample sample;
+    bdl__row_record record;
+    bdl__sample_init(&sample, bdl__default_allocator());
+    REQUIRE_OK(bdl__rows_create(bdl__default_allocator(), NULL, &options, &data));
+    for (int64_t i = 0; i < N; i++) {
+        const void *const file = color;
+        const int64_t file_size = i == 7 ? 60 : (int64_t)size; /* one is cut off */
+        const double label = (double)(i % 5);
+        const float targets[2] = {(float)i, (float)-i};
+        const bdl__rows row = {
+            .n = 1, .files = &file, .sizes = &file_size, .labels = &label, .targets = targets};
+        REQUIRE_OK(bdl__rows_push(data, NULL, &row));
+    }
+    const int64_t none = 0;
+    const void *const file = color;
+    const bdl__rows empty = {.n = 1, .files = &file, .sizes = &none, .labels = &(double){0}, .targets = &(float){0}};
+    CHECK_EQ_I64(bdl__rows_push(data, NULL, &empty), BDL_ERR_INVALID_ARGUMENT);
+    CHECK_STR_HAS(bdl_last_error(), "row 40");
+    REQUIRE_OK(bdl__rows_finish(data));
+    CHECK(data->shape.rank == 3 && data->shape.dim[0] == 3 && data->shape.dim[1] == H);
+    REQUIRE_OK(bdl__rows_create_like(data, &copy));
+    for (int64_t i = 0; i < N; i++) {
+        REQUIRE_OK(bdl__rows_record(data, i, &sample, &record));
+        REQUIRE_OK(bdl__rows_add_record(copy, &record));
+    }
+    REQUIRE_OK(bdl__rows_finish_sorted(copy, N, 0, data->n_classes, &data->shape));
+    int n_broken = 0;
+    for (int64_t i = 0; i < 2 * N; i++) {
+        const bdl__dataset *const from = i < N ? data : copy;
+        if (bdl__dataset_read(from, i % N, &sample) != BDL_OK) {
+            CHECK_STR_HAS(bdl_last_error(), "data 'files': sample");
+            n_broken++;
+            continue;
+        }
+        CHECK(near_pixel(&sample, 0, 3, 5, 50, 0) && near_pixel(&sample, 1, 3, 5, 45, 0));
+        if (i < N) {
+            CHECK(kind != BDL__LABEL_CLASS || sample.label == i % 5);
+            CHECK(kind != BDL__LABEL_FLOATS || (sample.target[0] > (float)i - 0.5f && sample.target[1] < 0.5f - (float)i));
+        }
+    }
+    CHECK_EQ_I64(n_broken, 2);
+    bdl__sample_free(&sample);
+    bdl__dataset_free(copy);
+    bdl__dataset_free(data);
+}
+
+BDL_TEST(encoded_rows_are_pushed_and_decoded)
+{
+    push_files(BDL__LABEL_CLASS, 0);
+    push_files(BDL__LABEL_CLASS, 1);
+    push_files(BDL__LABEL_FLOATS, 0);
+    push_files(BDL__LABEL_FLOATS, 1);
+}
+
 BDL_TEST_MAIN(jpeg_color_grey_and_cmyk_are_decoded, png_of_any_kind_is_decoded,
               broken_images_are_errors, decoding_survives_failing_allocations,
               folders_become_classes, files_are_read_without_labels,
-              broken_files_are_left_out_up_to_a_share, sizes_that_differ_are_explained,
+              encoded_rows_are_pushed_and_decoded, broken_files_are_left_out_up_to_a_share, sizes_that_differ_are_explained,
               real_jpeg_folders_are_read)
 #else
 BDL_TEST(builds_without_images_say_so)
