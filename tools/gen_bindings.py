@@ -66,6 +66,12 @@ class Argument:
             value = f"{self.name}[{i}]" if self.is_tuple else self.name
             yield f'"{f["name"]}": ' + (f"joined({value})" if f["type"] == "string" else value)
 
+    def defaults(self):
+        """Items of the dictionary of defaults, by the schema's names."""
+        default = "None" if self.required else self.default()
+        for f in self.fields if default != "None" else ():
+            yield f'"{f["name"]}": ' + (repr(f["default"]) if self.is_tuple else default)
+
     def doc(self):
         return " ".join(" ".join(f.get("doc", "").split()) for f in self.fields)
 
@@ -124,8 +130,7 @@ def signature(head, parts, result):
     return [f"{head}("] + [f"{pad}    {part}," for part in parts] + [f"{pad}) -> {result}:"]
 
 
-def dictionary(arguments, indent):
-    items = [item for a in arguments for item in a.entries()]
+def dictionary(items, indent):
     line = "{" + ", ".join(items) + "}"
     if len(line) + indent <= WIDTH - 30:
         return line
@@ -150,6 +155,9 @@ def described_class(entry, base, before=(), call="", keywords_after=None):
     lines = [f"class {name}({base}):", docstring(entry, arguments, 4, extra), "", f'    _type = "{entry["name"]}"']
     if entry.get("ports", "input") != "input" and base == "Layer":
         lines.append(f'    _ports = "{entry["ports"]}"')
+    defaults = [item for a in arguments for item in a.defaults()]
+    if defaults:
+        lines.append(f"    _defaults = {dictionary(defaults, 4)}")
     if arguments or before:
         lines += ["", *signature("    def __init__", parts, "None")]
         if has_shift:
@@ -158,7 +166,7 @@ def described_class(entry, base, before=(), call="", keywords_after=None):
             required = ", ".join(f'"{n}"' for n in names[1:]) + ("," if count == 2 else "")
             lines += [f"        {', '.join(names)} = shifted(",
                       f'            "{name}", ({required}), ({", ".join(names)})', "        )"]
-        lines.append(f"        super().__init__({call}{dictionary(arguments, 8)})")
+        lines.append(f"        super().__init__({call}{dictionary([i for a in arguments for i in a.entries()], 8)})")
     elif base != "Layer":
         lines += ["", "    def __init__(self) -> None:", "        super().__init__({})"]
     else:
@@ -208,7 +216,7 @@ def models_module(entries):
         declared = [a.declaration() for a in arguments] + ["*", "seed: int = 1"]
         lines = signature(f"def {e['name']}", declared, "Model")
         lines.append(docstring(e, arguments, 4, last=[("seed", "Seed of the initial weights.")]))
-        lines.append(f'    return ready_made("{e["name"]}", {dictionary(arguments, 4)}, seed)')
+        lines.append(f'    return ready_made("{e["name"]}", {dictionary([i for a in arguments for i in a.entries()], 4)}, seed)')
         parts.append("\n".join(lines) + "\n")
     return module("Ready-made models.", "from bdl._described import USED\nfrom bdl.model import Model, ready_made", parts,
                   [e["name"] for e in entries])

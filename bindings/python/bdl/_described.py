@@ -58,12 +58,16 @@ def shifted(kind: str, required: Sequence[str], given: Sequence[Any]) -> list[An
 
 
 class Described:
-    """Something that the C library's schema describes. ``params`` holds what was given, by the schema's names."""
+    """Something that the C library's schema describes. ``params`` holds what differs from the defaults, by the schema's
+    names."""
 
     _type: ClassVar[str] = ""
+    _defaults: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, params: Mapping[str, Any]) -> None:
-        self.params: dict[str, Any] = {k: plain(v) for k, v in params.items() if v is not None}
+        simple = {k: plain(v) for k, v in params.items() if v is not None}
+        own = {k: plain(v) for k, v in self._defaults.items()}
+        self.params: dict[str, Any] = {k: v for k, v in simple.items() if k not in own or v != own[k]}
 
     def _arguments(self) -> str:
         return ", ".join(f"{k}={to_text(v)}" for k, v in self.params.items())

@@ -10,7 +10,7 @@ import ctypes
 import os
 import pathlib
 from ctypes import (
-    POINTER, c_bool, c_char_p, c_int32, c_int64, c_size_t, c_uint64, c_void_p,
+    CFUNCTYPE, POINTER, c_bool, c_char_p, c_double, c_int32, c_int64, c_size_t, c_uint64, c_void_p,
 )
 from typing import Any
 
@@ -32,6 +32,68 @@ class ContextOptions(ctypes.Structure):
         ("log_level", c_int32),
     ]
 
+
+class DataOptions(ctypes.Structure):
+    """bdl_data_options"""
+
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("name", c_char_p),
+        ("dtype", c_int32),
+        ("rank", c_int32),
+        ("shape", Shape),
+        ("is_encoded", c_bool),
+        ("check_finite", c_bool),
+        ("label_kind", c_int32),
+        ("n_classes", c_int64),
+        ("class_names", c_void_p),
+        ("target_rank", c_int32),
+        ("target_shape", Shape),
+        ("transform", c_char_p),
+        ("memory_limit", c_int64),
+        ("spill_directory", c_char_p),
+    ]
+
+
+class DataStats(ctypes.Structure):
+    """bdl_data_stats"""
+
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("n_rows", c_int64),
+        ("n_classes", c_int64),
+        ("memory_size", c_int64),
+        ("spilled_size", c_int64),
+        ("key_xor", ctypes.c_uint8 * 16),
+        ("key_sum", ctypes.c_uint8 * 16),
+    ]
+
+
+class Event(ctypes.Structure):
+    """bdl_event"""
+
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("kind", c_int32),
+        ("epoch", c_int64),
+        ("iteration", c_int64),
+        ("step", c_int64),
+        ("steps", c_int64),
+        ("loss", c_double),
+        ("rate", c_double),
+        ("samples_per_second", c_double),
+        ("seconds", c_double),
+        ("n_metrics", c_int32),
+        ("metric_names", POINTER(c_char_p)),
+        ("metrics", POINTER(c_double)),
+        ("path", c_char_p),
+        ("reason", c_char_p),
+        ("epochs", c_int64),
+        ("seconds_left", c_double),
+    ]
+
+
+EventFunction = CFUNCTYPE(None, c_void_p, POINTER(Event))
 
 _OUT = POINTER(c_void_p)  # an opaque object, or a text that bdl_text_free frees
 _I64 = POINTER(c_int64)
@@ -57,11 +119,63 @@ SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "bdl_model_save": ("status", [c_void_p, c_char_p]),
     "bdl_model_n_params": (c_int64, [c_void_p]),
     "bdl_model_param": ("status", [c_void_p, c_int64, POINTER(c_char_p), _I32, Shape, _I32, _OUT]),
+    "bdl_model_n_buffers": (c_int64, [c_void_p]),
+    "bdl_model_buffer": ("status", [c_void_p, c_int64, POINTER(c_char_p), _I32, Shape, _I32, _OUT]),
+    "bdl_model_set_trainable": ("status", [c_void_p, c_char_p, c_bool]),
+    "bdl_model_clone": ("status", [c_void_p, _OUT]),
     "bdl_model_touch": ("status", [c_void_p]),
     "bdl_model_n_outputs": (c_int64, [c_void_p]),
     "bdl_model_output_shape": ("status", [c_void_p, c_int64, Shape, _I32]),
     "bdl_model_forward": ("status", [c_void_p, c_void_p, c_int64, c_void_p]),
     "bdl_model_free": (None, [c_void_p]),
+    "bdl_options_create": ("status", [c_void_p, c_char_p, _OUT]),
+    "bdl_options_set": ("status", [c_void_p, c_char_p, c_char_p]),
+    "bdl_options_free": (None, [c_void_p]),
+    "bdl_data_create": ("status", [c_void_p, POINTER(DataOptions), _OUT]),
+    "bdl_data_push": ("status", [c_void_p, c_int64, c_void_p, c_void_p, c_void_p, c_void_p]),
+    "bdl_data_finish": ("status", [c_void_p]),
+    "bdl_data_wrap": (
+        "status", [c_void_p, POINTER(DataOptions), c_int64, c_void_p, c_void_p, c_void_p, c_void_p, _OUT],
+    ),
+    "bdl_data_open": ("status", [c_void_p, c_char_p, c_char_p, _OUT]),
+    "bdl_data_get_stats": ("status", [c_void_p, POINTER(DataStats)]),
+    "bdl_data_free": (None, [c_void_p]),
+    "bdl_trainer_create_on": ("status", [c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, _OUT]),
+    "bdl_trainer_run": ("status", [c_void_p, EventFunction, c_void_p]),
+    "bdl_trainer_fingerprint": (None, [c_void_p, c_char_p]),
+    "bdl_trainer_free": (None, [c_void_p]),
+    "bdl_evaluate_on": ("status", [c_void_p, c_void_p, c_void_p, c_void_p, _OUT]),
+    "bdl_predict_on": ("status", [c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, _I64]),
+    "bdl_learner_create": ("status", [c_void_p, c_void_p, c_void_p, _OUT]),
+    "bdl_learner_forward": ("status", [c_void_p, c_int64, c_void_p, c_void_p]),
+    "bdl_learner_backward": ("status", [c_void_p, c_void_p, c_void_p]),
+    "bdl_learner_loss": ("status", [c_void_p, c_int64, c_void_p, c_void_p, c_void_p, POINTER(c_double)]),
+    "bdl_learner_step": ("status", [c_void_p, c_double]),
+    "bdl_learner_zero_grad": ("status", [c_void_p]),
+    "bdl_learner_grad": ("status", [c_void_p, c_int64, _OUT]),
+    "bdl_learner_free": (None, [c_void_p]),
+    "bdl_tensor_create": ("status", [c_void_p, c_int32, c_int32, _I64, c_void_p, _OUT]),
+    "bdl_tensor_free": (None, [c_void_p]),
+    "bdl_tensor_dtype": (c_int32, [c_void_p]),
+    "bdl_tensor_rank": (c_int32, [c_void_p]),
+    "bdl_tensor_shape": (_I64, [c_void_p]),
+    "bdl_tensor_strides": (_I64, [c_void_p]),
+    "bdl_tensor_data": (c_void_p, [c_void_p]),
+    "bdl_tensor_fill": ("status", [c_void_p, c_double]),
+    "bdl_tensor_to_text": ("status", [c_void_p, c_char_p, c_size_t, POINTER(c_size_t)]),
+    "bdl_tensor_reshape": ("status", [c_void_p, c_int32, _I64, _OUT]),
+    "bdl_tensor_transpose": ("status", [c_void_p, c_int32, c_int32, _OUT]),
+    "bdl_tensor_matmul": ("status", [c_void_p, c_void_p, _OUT]),
+    "bdl_tensor_sum": ("status", [c_void_p, c_int32, c_bool, _OUT]),
+    "bdl_tensor_mean": ("status", [c_void_p, c_int32, c_bool, _OUT]),
+    "bdl_tensor_add": ("status", [c_void_p, c_void_p, _OUT]),
+    "bdl_tensor_add_value": ("status", [c_void_p, c_double, _OUT]),
+    "bdl_tensor_sub": ("status", [c_void_p, c_void_p, _OUT]),
+    "bdl_tensor_sub_value": ("status", [c_void_p, c_double, _OUT]),
+    "bdl_tensor_mul": ("status", [c_void_p, c_void_p, _OUT]),
+    "bdl_tensor_mul_value": ("status", [c_void_p, c_double, _OUT]),
+    "bdl_tensor_div": ("status", [c_void_p, c_void_p, _OUT]),
+    "bdl_tensor_div_value": ("status", [c_void_p, c_double, _OUT]),
 }
 
 _library: ctypes.CDLL | None = None

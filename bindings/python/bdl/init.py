@@ -55,6 +55,7 @@ class KaimingNormal(Initializer):
     """
 
     _type = "kaiming_normal"
+    _defaults = {"a": 0.0, "mode": "fan_in", "nonlinearity": "leaky_relu"}
 
     def __init__(
         self,
@@ -75,6 +76,7 @@ class KaimingUniform(Initializer):
     """
 
     _type = "kaiming_uniform"
+    _defaults = {"a": 0.0, "mode": "fan_in", "nonlinearity": "leaky_relu"}
 
     def __init__(
         self,
@@ -94,6 +96,7 @@ class Normal(Initializer):
     """
 
     _type = "normal"
+    _defaults = {"mean": 0.0, "std": 1.0}
 
     def __init__(self, mean: float = 0.0, std: float = 1.0) -> None:
         super().__init__({"mean": mean, "std": std})
@@ -126,6 +129,7 @@ class Uniform(Initializer):
     """
 
     _type = "uniform"
+    _defaults = {"low": 0.0, "high": 1.0}
 
     def __init__(self, a: float = 0.0, b: float = 1.0) -> None:
         super().__init__({"low": a, "high": b})
@@ -139,6 +143,7 @@ class XavierNormal(Initializer):
     """
 
     _type = "xavier_normal"
+    _defaults = {"gain": 1.0}
 
     def __init__(self, gain: float = 1.0) -> None:
         super().__init__({"gain": gain})
@@ -152,6 +157,7 @@ class XavierUniform(Initializer):
     """
 
     _type = "xavier_uniform"
+    _defaults = {"gain": 1.0}
 
     def __init__(self, gain: float = 1.0) -> None:
         super().__init__({"gain": gain})

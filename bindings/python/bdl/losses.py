@@ -30,6 +30,7 @@ class BCELoss(Loss):
     """
 
     _type = "bce"
+    _defaults = {"reduction": "mean"}
 
     def __init__(self, *, reduction: Literal["mean", "sum"] = "mean", weight: Text | None = None) -> None:
         super().__init__({"reduction": reduction, "weights": joined(weight)})
@@ -47,6 +48,7 @@ class BCEWithLogitsLoss(Loss):
     """
 
     _type = "bce_with_logits"
+    _defaults = {"reduction": "mean", "pos_weight": 1}
 
     def __init__(
         self,
@@ -73,6 +75,7 @@ class CrossEntropyLoss(Loss):
     """
 
     _type = "cross_entropy"
+    _defaults = {"reduction": "mean", "ignore_index": -100, "label_smoothing": 0.0}
 
     def __init__(
         self,
@@ -100,6 +103,7 @@ class L1Loss(Loss):
     """
 
     _type = "l1"
+    _defaults = {"reduction": "mean"}
 
     def __init__(self, *, reduction: Literal["mean", "sum"] = "mean") -> None:
         super().__init__({"reduction": reduction})
@@ -115,6 +119,7 @@ class MSELoss(Loss):
     """
 
     _type = "mse"
+    _defaults = {"reduction": "mean"}
 
     def __init__(self, *, reduction: Literal["mean", "sum"] = "mean") -> None:
         super().__init__({"reduction": reduction})
@@ -134,6 +139,7 @@ class NLLLoss(Loss):
     """
 
     _type = "nll"
+    _defaults = {"reduction": "mean", "ignore_index": -100, "log_prob": True}
 
     def __init__(
         self,
@@ -162,6 +168,7 @@ class SmoothL1Loss(Loss):
     """
 
     _type = "smooth_l1"
+    _defaults = {"reduction": "mean", "beta": 1.0}
 
     def __init__(self, *, reduction: Literal["mean", "sum"] = "mean", beta: float = 1.0) -> None:
         super().__init__({"reduction": reduction, "beta": beta})

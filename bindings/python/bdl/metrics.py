@@ -25,6 +25,7 @@ class Mae(Metric):
     """
 
     _type = "mae"
+    _defaults = {"ignore_index": -100}
 
     def __init__(self, ignore_index: int = -100) -> None:
         super().__init__({"ignore_index": ignore_index})
@@ -41,6 +42,7 @@ class Top1(Metric):
     """
 
     _type = "top1"
+    _defaults = {"ignore_index": -100}
 
     def __init__(self, ignore_index: int = -100) -> None:
         super().__init__({"ignore_index": ignore_index})
@@ -56,6 +58,7 @@ class Top5(Metric):
     """
 
     _type = "top5"
+    _defaults = {"ignore_index": -100}
 
     def __init__(self, ignore_index: int = -100) -> None:
         super().__init__({"ignore_index": ignore_index})
@@ -72,6 +75,7 @@ class TopK(Metric):
     """
 
     _type = "top_k"
+    _defaults = {"ignore_index": -100}
 
     def __init__(self, k: int, *, ignore_index: int = -100) -> None:
         super().__init__({"k": k, "ignore_index": ignore_index})

@@ -16,8 +16,13 @@ from bdl import _lib
 from bdl._arrays import Array, as_numpy, samples, view
 from bdl._context import Handle, context, create, long_call
 from bdl._described import plain, to_text
-from bdl.errors import BdlNotFoundError, BdlShapeError, BdlStateError
 from bdl._graph import Input, Layer, Symbol, describe
+from bdl._options import make_options
+from bdl._training import train
+from bdl.callbacks import Callbacks, History, as_callbacks
+from bdl.data._data import as_data, first_shape
+from bdl.errors import BdlNotFoundError, BdlShapeError, BdlStateError
+from bdl.learner import Learner
 
 PathLike = Union[str, "os.PathLike[str]"]
 FEW_SAMPLES = 32  # computed at once, without looking for Ctrl-C meanwhile
@@ -126,6 +131,115 @@ class Model:
 
     __call__ = forward
 
+    def predict(self, x: Any, *, batch_size: int | None = None, **options: Any) -> Array:
+        """What the model gives for samples, after its preprocessing: float32, a row for each.
+
+        Args:
+            x: An array, an iterable of batches, a reader such as ``bdl.data.Images(DIR)``, or its text.
+            batch_size: Samples computed at once.
+            options: Further ones of ``bdl predict``: transform, precision.
+        """
+        handle = self._prepare(first_shape(x) or ())
+        data = as_data(x, None, part="test", name="x")
+        values = make_options("predict", {"batch": batch_size, **options}, handle.context)
+        result = np.empty((len(data), *self.output_shapes[0]), np.float32)
+        long_call(handle, lambda: _lib.call(
+            "bdl_predict_on", handle.context.pointer, values.pointer, handle.pointer, data._handle.pointer,
+            result.ctypes.data, None,
+        ))
+        return result
+
+    def predict_proba(self, x: Any, *, batch_size: int | None = None, **options: Any) -> Array:
+        """Probabilities of the classes; of a single output, the probability of label 1."""
+        scores = self.predict(x, batch_size=batch_size, **options)
+        graph = self.to_dict()
+        last = {node["name"]: node["type"] for node in graph["nodes"]}.get(graph["outputs"][0], "")
+        return probabilities(scores, last)
+
+    def evaluate(self, x: Any, y: Any = None, *, batch_size: int | None = None, loss: Any = None, metrics: Any = None,
+                 **options: Any) -> dict[str, float]:
+        """Loss and metrics on labelled data.
+
+        Args:
+            x: Samples, as for ``fit``.
+            y: Labels of arrays.
+            batch_size: Samples computed at once.
+            loss: Criterion; by default the one the model was trained with.
+            metrics: One or several of ``bdl.metrics``, or their names.
+            options: Further ones of ``bdl eval``: target, transform, precision.
+        """
+        handle = self._prepare(first_shape(x) or ())
+        data = as_data(x, y, part="test", name="evaluate", classes=self._classes())
+        values = make_options(
+            "eval", {"batch": batch_size, "loss": loss, "metrics": metrics, **options}, handle.context
+        )
+        text = long_call(handle, lambda: _lib.call_text(
+            "bdl_evaluate_on", handle.context.pointer, values.pointer, handle.pointer, data._handle.pointer
+        ))
+        found: dict[str, float] = json.loads(text)
+        return found
+
+    # ---- training -----------------------------------------------------------------------------------------------
+
+    def _classes(self) -> int:
+        """How many classes labels may have, by the outputs' shape; 0 where that says nothing."""
+        shape = self.output_shapes[0]
+        return 0 if not shape else 2 if shape[0] == 1 else shape[0]
+
+    def fit(self, x: Any, y: Any = None, *, epochs: int | None = None, batch_size: int | None = None,
+            validation_data: Any = None, optimizer: Any = None, loss: Any = None, metrics: Any = None,
+            schedule: Any = None, callbacks: Sequence[Callbacks] | Callbacks | None = None, seed: int = 1,
+            checkpoint: PathLike | None = None, resume: bool = False, verbose: int = 1, **options: Any) -> History:
+        """Trains the model in place, exactly as ``bdl train`` does with the same data, seed and options.
+
+        Args:
+            x: Samples: an array or anything with DLPack, an iterable of batches (x, y), a reader such as
+                ``bdl.data.Mnist(DIR)``, its text, or ``bdl.data.Data``.
+            y: Labels of arrays: class numbers from 0 of an integer type, or values to predict of a float type.
+            epochs: Passes over the data; 10 where no other limit is given.
+            batch_size: Samples of an update; 128 by default.
+            validation_data: Measured after every epoch: (x, y), or as x.
+            optimizer: Of ``bdl.optim``, or its text; by default sgd(lr=0.05, momentum=0.9).
+            loss: Of ``bdl.losses``; by default nll after log_softmax, cross_entropy for classes, mse for numbers.
+            metrics: One or several of ``bdl.metrics``, or their names.
+            schedule: Of ``bdl.schedules``.
+            callbacks: ``bdl.callbacks.Callback`` objects, or functions of (epoch, values).
+            seed: Seed of the order of samples, dropout and random transforms.
+            checkpoint: Directory for checkpoints.
+            resume: Go on from the newest good checkpoint.
+            verbose: 0 for silence.
+            options: Further options of ``bdl train``: iterations, until, clip, transform, precision, every, keep,
+                log, summary, target, save ...
+        """
+        handle = self._prepare(first_shape(x) or ())
+        classes = self._classes()
+        data = as_data(x, y, part="train", name="fit", classes=classes)
+        validation = None
+        if validation_data is not None:
+            validation = as_data(validation_data, None, part="test", name="validation_data", classes=classes)
+        values = {
+            "epochs": epochs, "batch": batch_size, "optim": optimizer, "loss": loss, "metrics": metrics,
+            "schedule": schedule, "seed": seed, "checkpoint": checkpoint, "resume": resume or None, **options,
+        }
+        return train(
+            self, handle, make_options("train", values, handle.context), data._handle,
+            None if validation is None else validation._handle, as_callbacks(callbacks), verbose,
+        )
+
+    def learner(self, optimizer: Any = None, loss: Any = None, **options: Any) -> Learner:
+        """A learner for a training loop of your own; see ``bdl.learner.Learner``."""
+        return Learner(self, optimizer, loss, **options)
+
+    def set_trainable(self, is_trainable: bool, layer: str | None = None) -> None:
+        """Whether training changes the weights of a layer, or of all."""
+        name = None if layer is None else layer.encode()
+        _lib.call("bdl_model_set_trainable", self._native().pointer, name, is_trainable)
+
+    def clone(self) -> Model:
+        """A model of its own with the same layers and values."""
+        handle = self._native()
+        return Model._of(create("bdl_model_free", "bdl_model_clone", handle.pointer, parent=handle.context))
+
     # ---- weights ------------------------------------------------------------------------------------------------
 
     def _tensors(self, n: int, function: str) -> dict[str, Array]:
@@ -147,7 +261,8 @@ class Model:
 
     def state_dict(self) -> dict[str, Array]:
         """Weights and running buffers by name, as views: writing to them changes the model."""
-        return self.parameters()
+        buffers = self._tensors(_lib.library().bdl_model_n_buffers(self._native().pointer), "bdl_model_buffer")
+        return {**self.parameters(), **buffers}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Copies weights and running buffers from arrays of the same names and shapes; all of them, or none."""
@@ -216,8 +331,21 @@ class Sequential(Model):
         return self
 
     def _prepare(self, sample_shape: Sequence[int]) -> Handle:
-        self.build(sample_shape)
+        if sample_shape:
+            self.build(sample_shape)
         return super()._prepare(sample_shape)
+
+
+def probabilities(scores: Array, last: str) -> Array:
+    """Probabilities from the outputs of a model whose last layer is of the type `last`."""
+    if last in ("softmax", "sigmoid"):
+        return scores
+    if last == "log_softmax":
+        return np.asarray(np.exp(scores))
+    if scores.ndim < 2 or scores.shape[1] == 1:
+        return np.asarray(1 / (1 + np.exp(-scores)))
+    shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
 
 
 def ready_made(name: str, params: Mapping[str, Any], seed: int) -> Model:

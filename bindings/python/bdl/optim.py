@@ -31,6 +31,7 @@ class Adadelta(Optimizer):
     """
 
     _type = "adadelta"
+    _defaults = {"lr": 1.0, "rho": 0.9, "eps": 1e-06, "weight_decay": 0.0}
 
     def __init__(self, lr: float = 1.0, *, rho: float = 0.9, eps: float = 1e-06, weight_decay: float = 0.0) -> None:
         super().__init__({"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay})
@@ -51,6 +52,13 @@ class Adagrad(Optimizer):
     """
 
     _type = "adagrad"
+    _defaults = {
+        "lr": 0.01,
+        "lr_decay": 0.0,
+        "weight_decay": 0.0,
+        "initial_accumulator_value": 0.0,
+        "eps": 1e-10,
+    }
 
     def __init__(
         self,
@@ -86,6 +94,14 @@ class Adam(Optimizer):
     """
 
     _type = "adam"
+    _defaults = {
+        "lr": 0.001,
+        "beta1": 0.9,
+        "beta2": 0.999,
+        "eps": 1e-08,
+        "weight_decay": 0.0,
+        "amsgrad": False,
+    }
 
     def __init__(
         self,
@@ -121,6 +137,7 @@ class Adamax(Optimizer):
     """
 
     _type = "adamax"
+    _defaults = {"lr": 0.002, "beta1": 0.9, "beta2": 0.999, "eps": 1e-08, "weight_decay": 0.0}
 
     def __init__(
         self,
@@ -154,6 +171,14 @@ class AdamW(Optimizer):
     """
 
     _type = "adamw"
+    _defaults = {
+        "lr": 0.001,
+        "beta1": 0.9,
+        "beta2": 0.999,
+        "eps": 1e-08,
+        "weight_decay": 0.01,
+        "amsgrad": False,
+    }
 
     def __init__(
         self,
@@ -190,6 +215,14 @@ class RMSprop(Optimizer):
     """
 
     _type = "rmsprop"
+    _defaults = {
+        "lr": 0.01,
+        "alpha": 0.99,
+        "eps": 1e-08,
+        "weight_decay": 0.0,
+        "momentum": 0.0,
+        "centered": False,
+    }
 
     def __init__(
         self,
@@ -226,6 +259,13 @@ class SGD(Optimizer):
     """
 
     _type = "sgd"
+    _defaults = {
+        "lr": 0.01,
+        "momentum": 0.0,
+        "dampening": 0.0,
+        "nesterov": False,
+        "weight_decay": 0.0,
+    }
 
     def __init__(
         self,

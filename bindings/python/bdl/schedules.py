@@ -33,6 +33,7 @@ class Constant(Schedule):
     """
 
     _type = "constant"
+    _defaults = {"unit": "iteration", "lasts": 0}
 
     def __init__(self, unit: Literal["iteration", "epoch", "epoch_fraction"] = "iteration", lasts: int = 0) -> None:
         super().__init__({"unit": unit, "lasts": lasts})
@@ -48,6 +49,7 @@ class Default(Schedule):
     """
 
     _type = "default"
+    _defaults = {"lr_decay": 0.0, "unit": "iteration", "lasts": 0}
 
     def __init__(
         self,
@@ -69,6 +71,7 @@ class Step(Schedule):
     """
 
     _type = "step"
+    _defaults = {"gamma": 0.1, "unit": "iteration", "lasts": 0}
 
     def __init__(
         self,
@@ -91,6 +94,7 @@ class MultiStep(Schedule):
     """
 
     _type = "multi_step"
+    _defaults = {"gamma": 0.1, "unit": "iteration", "lasts": 0}
 
     def __init__(
         self,
@@ -114,6 +118,7 @@ class Exponential(Schedule):
     """
 
     _type = "exponential"
+    _defaults = {"step_size": 1, "staircase": False, "unit": "iteration", "lasts": 0}
 
     def __init__(
         self,
@@ -143,6 +148,7 @@ class NaturalExp(Schedule):
     """
 
     _type = "natural_exp"
+    _defaults = {"gamma": 0.1, "unit": "iteration", "lasts": 0}
 
     def __init__(
         self,
@@ -165,6 +171,7 @@ class Poly(Schedule):
     """
 
     _type = "poly"
+    _defaults = {"power": 1.0, "unit": "iteration", "lasts": 0}
 
     def __init__(
         self,
@@ -187,6 +194,7 @@ class Cosine(Schedule):
     """
 
     _type = "cosine"
+    _defaults = {"min": 0.0, "unit": "iteration", "lasts": 0}
 
     def __init__(
         self,
@@ -210,6 +218,7 @@ class Warmup(Schedule):
     """
 
     _type = "warmup"
+    _defaults = {"start": 0.1, "delta": 0.0, "unit": "iteration", "lasts": 0}
 
     def __init__(
         self,
@@ -240,6 +249,7 @@ class EpochStep(Schedule):
     """
 
     _type = "epoch_step"
+    _defaults = {"gamma": 0.1, "first_epoch": 0, "lasts": 0}
 
     def __init__(self, step_size: int, gamma: float = 0.1, first_epoch: int = 0, lasts: int = 0) -> None:
         super().__init__({
@@ -259,6 +269,7 @@ class EpochDecay(Schedule):
     """
 
     _type = "epoch_decay"
+    _defaults = {"lasts": 0}
 
     def __init__(self, epochs: Ints, lasts: int = 0) -> None:
         super().__init__({"epochs": epochs, "lasts": lasts})
@@ -281,6 +292,17 @@ class Plateau(Schedule):
     """
 
     _type = "plateau"
+    _defaults = {
+        "monitor": "loss",
+        "factor": 0.1,
+        "patience": 10,
+        "mode": "min",
+        "threshold": 0.0001,
+        "threshold_mode": "rel",
+        "cooldown": 0,
+        "min_lr": 0.0,
+        "lasts": 0,
+    }
 
     def __init__(
         self,

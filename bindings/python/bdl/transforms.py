@@ -34,6 +34,7 @@ class ChannelOrder(Transform):
     """
 
     _type = "channel_order"
+    _defaults = {"order": "bgr"}
 
     def __init__(self, order: Literal["rgb", "bgr"] = "bgr") -> None:
         super().__init__({"order": order})
@@ -52,6 +53,7 @@ class ColorJitter(Transform):
     """
 
     _type = "color_jitter"
+    _defaults = {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2}
 
     def __init__(self, brightness: float = 0.2, contrast: float = 0.2, saturation: float = 0.2) -> None:
         super().__init__({"brightness": brightness, "contrast": contrast, "saturation": saturation})
@@ -68,6 +70,7 @@ class Crop(Transform):
     """
 
     _type = "crop"
+    _defaults = {"at": "center"}
 
     def __init__(self, size: Ints, at: Literal["center", "random"] = "center") -> None:
         super().__init__({"size": size, "at": at})
@@ -84,6 +87,7 @@ class Flip(Transform):
     """
 
     _type = "flip"
+    _defaults = {"p": 0.5, "axis": "horizontal"}
 
     def __init__(self, p: float = 0.5, axis: Literal["horizontal", "vertical"] = "horizontal") -> None:
         super().__init__({"p": p, "axis": axis})
@@ -117,6 +121,7 @@ class Normalize(Transform):
     """
 
     _type = "normalize"
+    _defaults = {"mean": 0, "std": 1, "divide": 1.0}
 
     def __init__(self, mean: Floats = 0, std: Floats = 1, divide: float = 1.0) -> None:
         super().__init__({"mean": mean, "std": std, "divide": divide})
@@ -133,6 +138,7 @@ class Pad(Transform):
     """
 
     _type = "pad"
+    _defaults = {"value": 0.0}
 
     def __init__(self, size: Ints, value: float = 0.0) -> None:
         super().__init__({"size": size, "value": value})
@@ -165,6 +171,7 @@ class Scale(Transform):
     """
 
     _type = "scale"
+    _defaults = {"factor": 0.00392156862745098, "offset": 0.0}
 
     def __init__(self, factor: float = 0.00392156862745098, offset: float = 0.0) -> None:
         super().__init__({"factor": factor, "offset": offset})

@@ -24,7 +24,7 @@ def test_error_classes_are_the_status_codes_of_the_header():
 
 def test_declared_functions_have_the_arguments_of_the_header():
     for name, (result, arguments) in _lib.SIGNATURES.items():
-        found = re.search(rf"BDL_API ([\w ]+\*?){name}\(([^;]*)\);", HEADER)
+        found = re.search(rf"BDL_API ([\w ]+\*? ?\*?){name}\(([^;]*)\);", HEADER)
         assert found, name
         parameters = [] if found[2].strip() == "void" else found[2].split(",")
         assert len(parameters) == len(arguments), name

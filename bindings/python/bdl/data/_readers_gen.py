@@ -33,6 +33,7 @@ class Cifar10(Reader):
     """
 
     _type = "cifar10"
+    _defaults = {"part": "auto"}
 
     def __init__(self, source: str, *, part: Literal["auto", "train", "test", "all"] = "auto") -> None:
         super().__init__(source, {"part": part})
@@ -59,6 +60,7 @@ class Csv(Reader):
     """
 
     _type = "csv"
+    _defaults = {"header": "auto", "task": "class", "delimiter": "auto", "classes": 0}
 
     def __init__(
         self,
@@ -97,6 +99,7 @@ class Digits(Reader):
     """
 
     _type = "digits"
+    _defaults = {"part": "auto", "seed": 0, "count": 0}
 
     def __init__(
         self,
@@ -123,6 +126,7 @@ class Images(Reader):
     """
 
     _type = "images"
+    _defaults = {"channels": 0}
 
     def __init__(self, source: str, *, channels: int = 0) -> None:
         super().__init__(source, {"channels": channels})
@@ -143,6 +147,7 @@ class Mnist(Reader):
     """
 
     _type = "mnist"
+    _defaults = {"part": "auto"}
 
     def __init__(self, source: str, *, part: Literal["auto", "train", "test", "all"] = "auto") -> None:
         super().__init__(source, {"part": part})
@@ -162,6 +167,7 @@ class Npy(Reader):
     """
 
     _type = "npy"
+    _defaults = {"task": "auto", "classes": 0}
 
     def __init__(
         self,
@@ -188,6 +194,7 @@ class Synthetic(Reader):
     """
 
     _type = "synthetic"
+    _defaults = {"shape": (1, 28, 28), "classes": 10, "count": 10000, "noise": 1.0, "seed": 0}
 
     def __init__(
         self,

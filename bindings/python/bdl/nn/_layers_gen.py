@@ -108,6 +108,7 @@ class AdaptiveAvgPool2d(Layer):
     """
 
     _type = "adaptive_avg_pool2d"
+    _defaults = {"output_size": 1}
 
     def __init__(self, output_size: Ints = 1, *, name: str | None = None) -> None:
         super().__init__(name, {"output_size": output_size})
@@ -124,6 +125,7 @@ class AdaptiveMaxPool2d(Layer):
     """
 
     _type = "adaptive_max_pool2d"
+    _defaults = {"output_size": 1}
 
     def __init__(self, output_size: Ints = 1, *, name: str | None = None) -> None:
         super().__init__(name, {"output_size": output_size})
@@ -175,6 +177,12 @@ class AvgPool2d(Layer):
     """
 
     _type = "avg_pool2d"
+    _defaults = {
+        "padding": 0,
+        "ceil_mode": False,
+        "count_include_pad": True,
+        "divisor_override": 0,
+    }
 
     def __init__(
         self,
@@ -220,6 +228,15 @@ class BatchNorm2d(Layer):
     """
 
     _type = "batch_norm"
+    _defaults = {
+        "eps": 1e-05,
+        "momentum": 0.1,
+        "affine": True,
+        "track_running_stats": True,
+        "momentum_kind": "new",
+        "weight_init": "ones",
+        "bias_init": "zeros",
+    }
 
     def __init__(
         self,
@@ -273,6 +290,7 @@ class Concat(Layer):
 
     _type = "concat"
     _ports = "input..."
+    _defaults = {"axis": 1}
 
     def __init__(self, dim: int = 1, *, name: str | None = None) -> None:
         super().__init__(name, {"axis": dim})
@@ -303,6 +321,17 @@ class Conv2d(Layer):
     """
 
     _type = "conv2d"
+    _defaults = {
+        "stride": 1,
+        "padding": 0,
+        "dilation": 1,
+        "groups": 1,
+        "bias": True,
+        "pad_mode": "given",
+        "propagate_back": True,
+        "weight_init": "torch",
+        "bias_init": "torch",
+    }
 
     def __init__(
         self,
@@ -364,6 +393,7 @@ class Dropout(Layer):
     """
 
     _type = "dropout"
+    _defaults = {"p": 0.5, "scale": True}
 
     def __init__(self, p: float = 0.5, scale: bool = True, *, name: str | None = None) -> None:
         super().__init__(name, {"p": p, "scale": scale})
@@ -379,6 +409,7 @@ class ELU(Layer):
     """
 
     _type = "elu"
+    _defaults = {"alpha": 1.0}
 
     def __init__(self, alpha: float = 1.0, *, name: str | None = None) -> None:
         super().__init__(name, {"alpha": alpha})
@@ -431,6 +462,7 @@ class Flatten(Layer):
     """
 
     _type = "flatten"
+    _defaults = {"start_axis": 1, "end_axis": -1}
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1, *, name: str | None = None) -> None:
         super().__init__(name, {"start_axis": start_dim, "end_axis": end_dim})
@@ -459,6 +491,7 @@ class GELU(Layer):
     """
 
     _type = "gelu"
+    _defaults = {"approximate": "none"}
 
     def __init__(self, approximate: Literal["none", "tanh"] = "none", *, name: str | None = None) -> None:
         super().__init__(name, {"approximate": approximate})
@@ -474,6 +507,7 @@ class GradientReversal(Layer):
     """
 
     _type = "gradient_reversal"
+    _defaults = {"lambda": 1.0}
 
     def __init__(self, lambd: float = 1.0, *, name: str | None = None) -> None:
         super().__init__(name, {"lambda": lambd})
@@ -493,6 +527,7 @@ class GroupNorm(Layer):
     """
 
     _type = "group_norm"
+    _defaults = {"eps": 1e-05, "affine": True}
 
     def __init__(
         self,
@@ -521,6 +556,7 @@ class Hardshrink(Layer):
     """
 
     _type = "hard_shrink"
+    _defaults = {"lambda": 0.5}
 
     def __init__(self, lambd: float = 0.5, *, name: str | None = None) -> None:
         super().__init__(name, {"lambda": lambd})
@@ -536,6 +572,7 @@ class Hardsigmoid(Layer):
     """
 
     _type = "hard_sigmoid"
+    _defaults = {"slope": 0.16666666666666666}
 
     def __init__(self, slope: float = 0.16666666666666666, *, name: str | None = None) -> None:
         super().__init__(name, {"slope": slope})
@@ -564,6 +601,7 @@ class Hardtanh(Layer):
     """
 
     _type = "hard_tanh"
+    _defaults = {"min": -1.0, "max": 1.0}
 
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0, *, name: str | None = None) -> None:
         super().__init__(name, {"min": min_val, "max": max_val})
@@ -595,6 +633,7 @@ class InstanceNorm2d(Layer):
     """
 
     _type = "instance_norm"
+    _defaults = {"eps": 1e-05, "affine": False}
 
     def __init__(
         self,
@@ -622,6 +661,7 @@ class LayerNorm(Layer):
     """
 
     _type = "layer_norm"
+    _defaults = {"eps": 1e-05, "elementwise_affine": True, "bias": True}
 
     def __init__(
         self,
@@ -650,6 +690,7 @@ class LeakyReLU(Layer):
     """
 
     _type = "leaky_relu"
+    _defaults = {"negative_slope": 0.01}
 
     def __init__(self, negative_slope: float = 0.01, *, name: str | None = None) -> None:
         super().__init__(name, {"negative_slope": negative_slope})
@@ -670,6 +711,7 @@ class Linear(Layer):
     """
 
     _type = "linear"
+    _defaults = {"bias": True, "weight_init": "torch", "bias_init": "torch"}
 
     def __init__(
         self,
@@ -739,6 +781,7 @@ class LogSoftmax(Layer):
     """
 
     _type = "log_softmax"
+    _defaults = {"axis": -1}
 
     def __init__(self, dim: int = -1, *, name: str | None = None) -> None:
         super().__init__(name, {"axis": dim})
@@ -758,6 +801,7 @@ class LocalResponseNorm(Layer):
     """
 
     _type = "lrn"
+    _defaults = {"size": 5, "alpha": 1.0, "beta": 0.75, "k": 1.0}
 
     def __init__(
         self,
@@ -787,6 +831,7 @@ class MaxPool2d(Layer):
     """
 
     _type = "max_pool2d"
+    _defaults = {"padding": 0, "dilation": 1, "ceil_mode": False}
 
     def __init__(
         self,
@@ -885,6 +930,7 @@ class Narrow(Layer):
     """
 
     _type = "narrow"
+    _defaults = {"length": 1}
 
     def __init__(self, dim: int, start: int, length: int = 1, *, name: str | None = None) -> None:
         super().__init__(name, {"axis": dim, "offset": start, "length": length})
@@ -915,6 +961,7 @@ class ConstantPad2d(Layer):
     """
 
     _type = "pad"
+    _defaults = {"value": 0.0}
 
     def __init__(self, pad: Ints, value: float = 0.0, *, name: str | None = None) -> None:
         super().__init__(name, {"padding": pad, "value": value})
@@ -947,6 +994,7 @@ class Power(Layer):
     """
 
     _type = "power"
+    _defaults = {"scale": 1.0, "shift": 0.0}
 
     def __init__(self, exponent: float, scale: float = 1.0, shift: float = 0.0, *, name: str | None = None) -> None:
         super().__init__(name, {"power": exponent, "scale": scale, "shift": shift})
@@ -964,6 +1012,7 @@ class PReLU(Layer):
     """
 
     _type = "prelu"
+    _defaults = {"num_parameters": 1, "weight_init": "constant(0.25)"}
 
     def __init__(
         self,
@@ -1040,6 +1089,7 @@ class RMSNorm(Layer):
     """
 
     _type = "rms_norm"
+    _defaults = {"eps": 1.1920928955078125e-07, "elementwise_affine": True}
 
     def __init__(
         self,
@@ -1118,6 +1168,7 @@ class Softshrink(Layer):
     """
 
     _type = "soft_shrink"
+    _defaults = {"lambda": 0.5}
 
     def __init__(self, lambd: float = 0.5, *, name: str | None = None) -> None:
         super().__init__(name, {"lambda": lambd})
@@ -1133,6 +1184,7 @@ class Softmax(Layer):
     """
 
     _type = "softmax"
+    _defaults = {"axis": -1}
 
     def __init__(self, dim: int = -1, *, name: str | None = None) -> None:
         super().__init__(name, {"axis": dim})
@@ -1148,6 +1200,7 @@ class Softmin(Layer):
     """
 
     _type = "softmin"
+    _defaults = {"axis": -1}
 
     def __init__(self, dim: int = -1, *, name: str | None = None) -> None:
         super().__init__(name, {"axis": dim})
@@ -1164,6 +1217,7 @@ class Softplus(Layer):
     """
 
     _type = "softplus"
+    _defaults = {"beta": 1.0, "threshold": 20.0}
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0, *, name: str | None = None) -> None:
         super().__init__(name, {"beta": beta, "threshold": threshold})
@@ -1193,6 +1247,7 @@ class Dropout2d(Layer):
     """
 
     _type = "spatial_dropout"
+    _defaults = {"p": 0.5, "scale": True}
 
     def __init__(self, p: float = 0.5, scale: bool = True, *, name: str | None = None) -> None:
         super().__init__(name, {"p": p, "scale": scale})
@@ -1209,6 +1264,7 @@ class Split(Layer):
     """
 
     _type = "split"
+    _defaults = {"axis": 1}
 
     def __init__(self, split_size_or_sections: Ints, dim: int = 1, *, name: str | None = None) -> None:
         super().__init__(name, {"sizes": split_size_or_sections, "axis": dim})
@@ -1301,6 +1357,7 @@ class Threshold(Layer):
     """
 
     _type = "threshold"
+    _defaults = {"threshold": 1e-06, "value": 0.0}
 
     def __init__(self, threshold: float = 1e-06, value: float = 0.0, *, name: str | None = None) -> None:
         super().__init__(name, {"threshold": threshold, "value": value})

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""fit: the C library's trainer with its events turned into callbacks, a history and progress."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from bdl import _lib
+from bdl._context import Handle, create, long_call, on_caller_thread
+from bdl.callbacks import Callback, History, Progress, StopTraining
+from bdl.errors import BdlCancelledError
+
+START, STEP, VALIDATION, EPOCH, CHECKPOINT, END = range(6)
+
+
+def _values(event: Any) -> dict[str, float]:
+    values = {"loss": event.loss}
+    for i in range(event.n_metrics):
+        if event.metrics[i] == event.metrics[i]:  # not-a-number before the first validation
+            values["val_" + event.metric_names[i].decode()] = event.metrics[i]
+    return {**values, "lr": event.rate, "seconds": event.seconds}
+
+
+class Run:
+    """One call of fit."""
+
+    def __init__(self, model: Any, context: Handle, callbacks: list[Callback], verbose: int) -> None:
+        self.model = model
+        self.context = context
+        self.callbacks = callbacks
+        self.wants_steps = [c for c in callbacks if type(c).on_step is not Callback.on_step]
+        self.progress = Progress() if verbose else None
+        self.history = History()
+        self.error: BaseException | None = None
+        self.is_stopped = False
+
+    def _tell(self, callbacks: list[Callback], what: Callable[[Callback], bool | None]) -> None:
+        """Calls the callbacks on the thread of fit, and stops training if one asks for it."""
+
+        def run() -> None:
+            for callback in callbacks:
+                try:
+                    result = what(callback)
+                except StopTraining:
+                    result = False
+                if result is False or callback.stop:
+                    self.stop()
+
+        if callbacks:
+            on_caller_thread(run)
+
+    def stop(self) -> None:
+        """Ends training after the running iteration."""
+        self.is_stopped = True
+        _lib.library().bdl_context_cancel(self.context.pointer)
+
+    def _handle(self, event: Any) -> None:
+        kind = event.kind
+        if kind == STEP:
+            if self.progress is not None:
+                self.progress.step(event)
+            if self.wants_steps:
+                values = {"loss": event.loss, "lr": event.rate}
+                iteration = event.iteration
+                self._tell(self.wants_steps, lambda c: c.on_step(iteration, values))
+        elif kind == START:
+            self._tell(self.callbacks, lambda c: c.on_train_begin(self.model))
+        elif kind == EPOCH:
+            self._epoch(event)
+        elif kind == CHECKPOINT:
+            path = self.history.checkpoint = event.path.decode()
+            self._tell(self.callbacks, lambda c: c.on_checkpoint(path))
+        elif kind == END:
+            self.history.reason = event.reason.decode()
+
+    def _epoch(self, event: Any) -> None:
+        values: Mapping[str, float] = _values(event)
+        self.history.epochs.append(dict(values))
+        if self.progress is not None:
+            self.progress.epoch(event, values)
+        epoch = event.epoch
+        self._tell(self.callbacks, lambda c: c.on_epoch_end(epoch, values))
+
+    def on_event(self, user: Any, event: Any) -> None:
+        """Called by the C library; nothing may be raised through it."""
+        if self.error is not None or self.is_stopped and event.contents.kind == STEP:
+            return
+        try:
+            self._handle(event.contents)
+        except BaseException as error:
+            self.error = error
+            self.stop()
+
+    def train(self, trainer: Handle) -> None:
+        """Runs the trainer; a stop that was asked for is no error."""
+        function = _lib.EventFunction(self.on_event)
+        try:
+            long_call(trainer, lambda: _lib.call("bdl_trainer_run", trainer.pointer, function, None))
+        except BdlCancelledError:
+            if not self.is_stopped:
+                raise
+        finally:
+            if self.is_stopped:
+                _lib.library().bdl_context_clear_cancel(self.context.pointer)
+        if self.error is not None:
+            raise self.error
+        if self.is_stopped:
+            self.history.reason = "stopped"
+
+
+def train(model: Any, handle: Handle, options: Handle, data: Handle, validation: Handle | None,
+          callbacks: list[Callback], verbose: int) -> History:
+    """Trains the model in place."""
+    run = Run(model, handle.context, callbacks, verbose)
+    trainer = create(
+        "bdl_trainer_free", "bdl_trainer_create_on", handle.context.pointer, options.pointer, handle.pointer,
+        data.pointer, None if validation is None else validation.pointer, parent=handle,
+    )
+    try:
+        run.train(trainer)
+        hexadecimal = ctypes.create_string_buffer(65)
+        _lib.library().bdl_trainer_fingerprint(trainer.pointer, hexadecimal)
+        run.history.fingerprint = hexadecimal.value.decode()
+    finally:
+        trainer.close()
+    for callback in callbacks:
+        callback.on_train_end(run.history)
+    return run.history

@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: Apache-2.0
+"""fit, evaluate and predict: the command's bits, callbacks, checkpoints, Ctrl-C, kinds of data, and mistakes."""
+
+import json
+
+import numpy as np
+import pytest
+
+import bdl
+from bdl import nn
+from bdl.errors import BdlInvalidArgumentError, BdlNotFoundError, BdlNumericError, BdlShapeError, BdlUnsupportedError
+from conftest import read_safetensors
+
+
+@pytest.fixture(scope="module")
+def rows():
+    """Two classes that a line divides, and noise."""
+    rng = np.random.default_rng(7)
+    x = rng.normal(size=(300, 6)).astype(np.float32)
+    return x, (x[:, 0] + x[:, 1] > 0).astype(np.int64)
+
+
+def small(seed=1):
+    return nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 2),
+                         input_shape=(6,), seed=seed)
+
+
+def same_bits(one, other):
+    a, b = one.state_dict(), other.state_dict()
+    assert list(a) == list(b)
+    return all(np.array_equal(a[k], b[k]) for k in a)
+
+
+def test_lenet_has_the_bits_that_the_command_trains(tmp_path, command):
+    options = {"epochs": 1, "batch": 100, "optim": "sgd(lr=0.05, momentum=0.9)", "seed": 5}
+    flags = [part for name, value in options.items() for part in (f"--{name}", value)]
+    command("train", "lenet", "--data", "digits(count=2000)", *flags, "--save", tmp_path / "command", "--quiet")
+    truth = read_safetensors(tmp_path / "command/weights.safetensors")
+    model = bdl.models.lenet(seed=5)
+    history = model.fit(bdl.data.Digits(count=2000), epochs=1, batch_size=100, seed=5, verbose=0,
+                        optimizer=bdl.optim.SGD(lr=0.05, momentum=0.9))
+    state = model.state_dict()
+    assert sorted(state) == sorted(truth)
+    assert all(np.array_equal(state[name], truth[name]) for name in truth)
+    assert history.reason == "epochs" and len(history.fingerprint) == 64
+    model.save(tmp_path / "python")
+    found = json.loads(command("eval", tmp_path / "python", "--data", "digits(count=500)", "--json").splitlines()[-1])
+    own = model.evaluate(bdl.data.Digits(count=500))
+    assert own["top1"] == pytest.approx(found["top1"]) and own["n"] == found["n"]
+
+
+def test_arrays_batches_and_files_train_the_same_bits(rows, tmp_path):
+    x, y = rows
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", y)
+    order = np.random.default_rng(1).permutation(len(x))
+    ways = [
+        (x, y),
+        (np.asfortranarray(x), y.astype(np.uint8)),
+        (x[order], y[order]),  # the order of training follows from the rows
+        ([(x[i : i + 37], y[i : i + 37]) for i in range(0, 300, 37)].__iter__(), None),
+        (bdl.data.from_batches(((x[i : i + 50], y[i : i + 50]) for i in range(0, 300, 50)), memory_limit=4096), None),
+        (f"npy:{tmp_path}/x.npy,{tmp_path}/y.npy", None),
+    ]
+    models = []
+    for data, labels in ways:
+        models.append(small())
+        models[-1].fit(data, labels, epochs=2, batch_size=32, verbose=0)
+    assert all(same_bits(models[0], m) for m in models[1:])
+    other = small()
+    other.fit(x, y, epochs=2, batch_size=32, verbose=0, seed=2)
+    assert not same_bits(models[0], other)
+
+
+def test_batches_beyond_the_memory_limit_go_to_a_file(rows):
+    x, y = rows
+    data = bdl.data.from_batches([(x, y)], memory_limit=1000)
+    assert len(data) == 300 and data.classes == 2 and data.spilled_size > 0
+
+
+def test_it_learns_and_says_so(rows, capsys):
+    x, y = rows
+    model = small()
+    history = model.fit(x[:200], y[:200], epochs=40, batch_size=20, validation_data=(x[200:], y[200:]),
+                        optimizer=bdl.optim.Adam(lr=0.02), metrics=["top1"], loss=bdl.losses.CrossEntropyLoss())
+    assert history.epochs[-1]["val_top1"] > 0.9
+    assert history.history["loss"][-1] < history.history["loss"][0] / 2
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 40 and lines[0].startswith("epoch 1/40: loss ") and "val_top1" in lines[0]
+    found = model.evaluate(x[200:], y[200:], metrics=bdl.metrics.Top1())
+    scores = model.predict(x[200:])
+    assert found["top1"] == pytest.approx((scores.argmax(1) == y[200:]).mean())
+    exact = np.exp(scores.astype(np.float64))
+    truth = -np.log(exact / exact.sum(1, keepdims=True))[np.arange(100), y[200:]].mean()
+    assert found["loss"] == pytest.approx(truth, rel=1e-5)
+    np.testing.assert_allclose(model.predict_proba(x[200:]), exact / exact.sum(1, keepdims=True), atol=1e-6)
+    assert np.array_equal(model.predict(x[200:], batch_size=7), scores)
+
+
+def test_numbers_can_be_learned():
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(400, 3)).astype(np.float32)
+    y = x @ np.array([[1.0], [-2.0], [0.5]], np.float32) + 0.25
+    model = nn.Sequential(nn.Linear(1), input_shape=(3,))
+    model.fit(x, y, epochs=60, batch_size=40, optimizer="sgd(lr=0.1)", loss=bdl.losses.MSELoss(), verbose=0)
+    state = model.state_dict()
+    np.testing.assert_allclose(state["linear_1.weight"], [[1, -2, 0.5]], atol=1e-4)
+    np.testing.assert_allclose(state["linear_1.bias"], [0.25], atol=1e-4)
+    assert model.evaluate(x, y[:, 0], metrics="mae")["mae"] < 1e-3
+
+
+def test_an_autoencoder_needs_no_labels():
+    x = np.random.default_rng(3).random((64, 1, 4, 4), np.float32)
+    model = bdl.models.autoencoder(bottleneck=8, shape=(1, 4, 4))
+    history = model.fit(x, target="input", epochs=3, batch_size=16, verbose=0)
+    assert len(history.epochs) == 3 and model.predict(x).shape == x.shape
+
+
+def test_a_sequential_without_shape_is_built_by_fit(rows):
+    model = nn.Sequential(nn.Linear(4), nn.ReLU(), nn.Linear(2))
+    model.fit(*rows, epochs=1, verbose=0)
+    assert model.input_shapes == [(6,)]
+
+
+def test_callbacks_see_every_event_and_can_stop(rows):
+    class Recorder(bdl.callbacks.Callback):
+        def __init__(self):
+            self.seen = []
+
+        def on_train_begin(self, model):
+            self.seen.append("begin")
+
+        def on_step(self, iteration, values):
+            self.seen.append(iteration)
+
+        def on_epoch_end(self, epoch, values):
+            self.seen.append(f"epoch {epoch}")
+            if epoch == 2:
+                raise bdl.StopTraining
+
+        def on_train_end(self, history):
+            self.seen.append(history.reason)
+
+    recorder = Recorder()
+    model = small()
+    history = model.fit(*rows, epochs=9, batch_size=150, callbacks=[recorder], verbose=0)
+    assert recorder.seen == ["begin", 1, 2, "epoch 1", 3, 4, "epoch 2", "stopped"]
+    assert len(history.epochs) == 2
+    two = small()
+    two.fit(*rows, epochs=2, batch_size=150, verbose=0)
+    assert same_bits(model, two)
+    assert len(small().fit(*rows, epochs=9, callbacks=lambda epoch, values: epoch < 3, verbose=0).epochs) == 3
+
+
+def test_errors_in_callbacks_come_out(rows):
+    def broken(epoch, values):
+        raise KeyError("mine")
+
+    model = small()
+    with pytest.raises(KeyError, match="mine"):
+        model.fit(*rows, epochs=3, callbacks=broken, verbose=0)
+    assert model.fit(*rows, epochs=1, verbose=0).reason == "epochs"
+
+
+def test_checkpoints_resume_to_the_same_bits(rows, tmp_path):
+    paths = []
+
+    class Paths(bdl.callbacks.Callback):
+        def on_checkpoint(self, path):
+            paths.append(path)
+
+    whole, parts = small(), small()
+    schedule = bdl.schedules.Warmup(3).then(bdl.schedules.Cosine(30))
+    whole.fit(*rows, epochs=4, batch_size=40, schedule=schedule, verbose=0)
+    parts.fit(*rows, epochs=2, batch_size=40, schedule=schedule, verbose=0, checkpoint=tmp_path, callbacks=[Paths()])
+    fresh = small(seed=9)
+    history = fresh.fit(*rows, epochs=4, batch_size=40, schedule=schedule, verbose=0, checkpoint=tmp_path, resume=True)
+    assert same_bits(whole, fresh) and not same_bits(whole, parts)
+    assert len(history.epochs) == 2 and len(paths) == 2 and history.checkpoint
+
+
+def test_frozen_layers_stay(rows):
+    first = nn.Linear(6, 5).freeze()
+    model = nn.Sequential(first, nn.ReLU(), nn.Linear(2), input_shape=(6,))
+    before = {k: v.copy() for k, v in model.state_dict().items()}
+    model.fit(*rows, epochs=1, verbose=0)
+    changed = [k for k, v in model.state_dict().items() if not np.array_equal(v, before[k])]
+    assert changed == ["linear_3.weight", "linear_3.bias"]
+    model.set_trainable(False)
+    after = {k: v.copy() for k, v in model.state_dict().items()}
+    copy = model.clone()
+    model.set_trainable(True, "linear_1")
+    model.fit(*rows, epochs=1, verbose=0)
+    changed = [k for k, v in model.state_dict().items() if not np.array_equal(v, after[k])]
+    assert changed == ["linear_1.weight", "linear_1.bias"]
+    assert all(np.array_equal(v, after[k]) for k, v in copy.state_dict().items())
+
+
+def test_running_statistics_are_part_of_the_state(rows, tmp_path):
+    model = small()
+    model.fit(*rows, epochs=1, verbose=0)
+    state = model.state_dict()
+    assert "batch_norm_2.running_mean" in state and not (state["batch_norm_2.running_mean"] == 0).all()
+    other = small(seed=4)
+    other.load_state_dict(state)
+    assert np.array_equal(other.predict(rows[0]), model.predict(rows[0]))
+
+
+@pytest.mark.parametrize(
+    "change, error, text",
+    [
+        (lambda x, y: (x, np.where(np.arange(300) == 7, 2, y)), BdlInvalidArgumentError, "row 7: .* from 0 to 1, found 2"),
+        (lambda x, y: (x, y - 1), BdlInvalidArgumentError, "class number from 0 to 1, found -1"),
+        (lambda x, y: (np.where(np.arange(6) == 3, np.nan, x), y), BdlNumericError, "row 0, column 3: nan"),
+        (lambda x, y: (x, y.astype(str)), BdlUnsupportedError, "y: expected an array of numbers, found .* <U"),
+        (lambda x, y: (x.astype(complex), y), BdlUnsupportedError, "x: .* complex128"),
+        (lambda x, y: (x[:0], y[:0]), BdlInvalidArgumentError, "there are no samples"),
+        (lambda x, y: (iter([]), None), BdlInvalidArgumentError, "there are no batches"),
+        (lambda x, y: (x, y[:9]), BdlShapeError, "expected 300 labels, one for each sample, found shape \\(9,\\)"),
+        (lambda x, y: (iter([(x, y), (x[:, :3], y)]), None), BdlShapeError, "batch 1: expected samples of shape \\(6,\\)"),
+        (lambda x, y: (iter([(x, y, y)]), None), BdlInvalidArgumentError, "a batch is \\(x, y\\) or x"),
+        (lambda x, y: ("mnist:/nowhere", None), BdlNotFoundError, "/nowhere"),
+    ],
+)
+def test_wrong_data_are_named(rows, change, error, text):
+    x, y = change(*rows)
+    with pytest.raises(error, match=text):
+        small().fit(x, y, epochs=1, verbose=0)
+
+
+def test_samples_of_another_shape_name_both(rows):
+    x, y = rows
+    with pytest.raises(BdlShapeError, match=r"4.*6|6.*4"):
+        small().fit(x[:, :4], y, epochs=1, verbose=0)
+    with pytest.raises(BdlShapeError, match=r"4.*6|6.*4"):
+        small().predict(x[:, :4])
+
+
+def test_unknown_options_offer_the_nearest(rows):
+    with pytest.raises(BdlNotFoundError, match="precision"):
+        small().fit(*rows, precison="fp32", verbose=0)
+    with pytest.raises(bdl.BdlError, match="sgd"):
+        small().fit(*rows, optimizer="sdg(lr=1)", verbose=0)
+
+
+def test_a_loss_that_is_no_number_ends_training(rows):
+    with pytest.raises(BdlNumericError, match="loss"):
+        small().fit(rows[0] * 1e18, rows[1], optimizer="sgd(lr=1e30)", epochs=5, batch_size=30, verbose=0)
+
+
+INTERRUPTED = """
+import os, signal, sys, threading, time
+import numpy as np
+import bdl
+model = bdl.models.lenet()
+x = np.random.default_rng(1).random((4000, 1, 28, 28), np.float32)
+y = np.arange(4000) % 10
+started = threading.Event()
+
+class Begin(bdl.callbacks.Callback):
+    def on_train_begin(self, model):
+        started.set()
+
+def interrupt():
+    started.wait()
+    time.sleep(0.3)
+    interrupt.at = time.monotonic()
+    os.kill(os.getpid(), signal.SIGINT)
+
+threading.Thread(target=interrupt, daemon=True).start()
+try:
+    model.fit(x, y, epochs=1000000, callbacks=[Begin()], verbose=0, checkpoint=sys.argv[1] if len(sys.argv) > 1 else None)
+    print("not interrupted")
+except KeyboardInterrupt:
+    print("interrupted", time.monotonic() - interrupt.at < 5)
+print(model.fit(x[:128], y[:128], epochs=1, verbose=0).reason)
+"""
+
+
+def test_ctrl_c_ends_training_and_the_model_goes_on(child):
+    done = child(INTERRUPTED)
+    assert done.stdout.split("\n")[:2] == ["interrupted True", "epochs"], done.stdout + done.stderr
+
+
+def test_training_works_on_another_thread(rows):
+    import threading
+
+    results = []
+    model = small()
+    thread = threading.Thread(target=lambda: results.append(model.fit(*rows, epochs=2, verbose=0, callbacks=print)))
+    thread.start()
+    thread.join()
+    assert len(results[0].epochs) == 2
