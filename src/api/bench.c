@@ -198,6 +198,11 @@ static const bench_case cases[] = {
      bdl__bench_conv},
     {"push", "MB/s", "pushing rows of 784 floats into memory", push},
     {"push_spilled", "MB/s", "the same with 16 MiB of memory, the rest in a file", push_spilled},
+    {"allreduce_100mb", "share of a plain copy",
+     "all-reduce of 100 MB, 2 ranks over loopback, against a plain copy both ways",
+     bdl__bench_allreduce_100mb},
+    {"allreduce_4b", "ms", "all-reduce of one number, 4 ranks over loopback",
+     bdl__bench_allreduce_4b},
 };
 
 bdl_status bdl_bench_list(bdl_context *context, char **text)

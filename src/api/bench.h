@@ -24,4 +24,9 @@ bdl_status bdl__bench_conv(bdl_context *context, double seconds, bdl__measured *
 bdl_status bdl__bench_push(bdl_context *context, bool spills, double seconds,
                            bdl__measured *measured);
 
+/* Communication between ranks over loopback: bench_dist.c. Shares of a plain copy's speed; milliseconds. */
+bdl_status bdl__bench_allreduce_100mb(bdl_context *context, double seconds,
+                                      bdl__measured *measured);
+bdl_status bdl__bench_allreduce_4b(bdl_context *context, double seconds, bdl__measured *measured);
+
 #endif

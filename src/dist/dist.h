@@ -143,4 +143,11 @@ bdl_status bdl__group_broadcast(bdl__group *group, int root, void *data, size_t 
 /* Returns when all ranks have called it. */
 bdl_status bdl__group_barrier(bdl__group *group);
 
+/* ---- measuring ----------------------------------------------------------------------------------- */
+
+/* Seconds that a plain loopback connection takes for `size` bytes in both directions at once: from data[0] to data[3]
+ * and from data[2] to data[1]. */
+bdl_status bdl__plain_copy(const bdl_allocator *allocator, uint8_t *const data[4], size_t size,
+                           double *seconds);
+
 #endif

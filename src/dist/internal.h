@@ -260,6 +260,8 @@ bdl_status bdl__rendezvous_open(bdl__group *group, const char *const *addresses)
 void bdl__rendezvous_close(bdl__group *group);
 /* Adds what it waits for to `fds`; returns how many. */
 int bdl__rendezvous_watch(bdl__group *group, struct pollfd *fds, double now);
+/* Seconds until it has something to do by itself. */
+double bdl__rendezvous_pause(const bdl__group *group, double now);
 /* Goes on; `fds` are those of watch. Sets group->is_connected or fails the group. */
 void bdl__rendezvous_go_on(bdl__group *group, const struct pollfd *fds, int n_fds, double now);
 

@@ -200,9 +200,7 @@ static void watch_life(bdl__group *group, double now)
 static int poll_milliseconds(const bdl__group *group, double now)
 {
     double seconds = BDL__MIN(TICK_SECONDS, group->silence_seconds / 8);
-    if (atomic_load(&group->phase) == BDL__PHASE_CONNECTING) {
-        seconds = BDL__MIN(seconds, 0.05); /* dials are tried again */
-    }
+    seconds = BDL__MIN(seconds, bdl__rendezvous_pause(group, now));
     if (group->is_leaving) {
         seconds = BDL__MIN(seconds, BDL__MAX(group->leave_deadline - now, 0.0));
     }
@@ -211,7 +209,7 @@ static int poll_milliseconds(const bdl__group *group, double now)
             return 0;
         }
     }
-    return (int)(seconds * 1e3) + 1;
+    return (int)(seconds * 1e3 + 0.999);
 }
 
 /* Sleeps until something can be done; fds[0] is the wake-up, then one for each peer. Returns how many. */

@@ -10,6 +10,8 @@
 
 enum { READS_PER_TURN = 16 };
 
+static const char died[] = "it has closed it, or its process has died";
+
 static void lose(bdl__group *group, bdl__peer *peer, const char *why)
 {
     if (peer->has_hello) {
@@ -370,7 +372,8 @@ static bool take_buffered(bdl__group *group, bdl__peer *peer)
     return true;
 }
 
-static ssize_t read_some(bdl__peer *peer)
+/* Also gives how many bytes it asked for. */
+static ssize_t read_some(bdl__peer *peer, size_t *asked)
 {
     bdl__in *const in = &peer->in;
     struct iovec parts[2];
@@ -382,6 +385,7 @@ static ssize_t read_some(bdl__peer *peer)
     }
     parts[n++] =
         (struct iovec){.iov_base = in->buffer + in->filled, .iov_len = BDL__IN_SIZE - in->filled};
+    *asked = direct + BDL__IN_SIZE - in->filled;
     const ssize_t got = bdl__wire_read(&peer->wire, parts, n);
     if (got > 0) {
         const size_t of_payload = BDL__MIN((size_t)got, direct);
@@ -398,23 +402,25 @@ void bdl__peer_receive(bdl__group *group, bdl__peer *peer, double now)
 {
     peer->may_have_more = false;
     for (int i = 0; i < READS_PER_TURN; i++) {
-        const ssize_t n = read_some(peer);
+        size_t asked = 0;
+        const ssize_t n = read_some(peer, &asked);
         if (n == 0) {
             if (peer->has_left || group->has_told) {
                 bdl__peer_reset(group, peer);
             } else {
-                lose(group, peer, "it has closed it, or its process has died");
+                lose(group, peer, died);
             }
             return;
         }
         if (n < 0) {
             if (errno != EAGAIN && errno != EWOULDBLOCK) {
-                lose(group, peer, strerror(errno));
+                lose(group, peer, errno == ECONNRESET ? died : strerror(errno));
             }
             return;
         }
         peer->last_heard = now;
-        if (!take_buffered(group, peer)) {
+        const bool is_empty = !peer->wire.session && (size_t)n < asked;
+        if (!take_buffered(group, peer) || is_empty) {
             return;
         }
     }

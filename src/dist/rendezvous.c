@@ -348,6 +348,18 @@ int bdl__rendezvous_watch(bdl__group *group, struct pollfd *fds, double now)
     return 1 + v->most_knocks;
 }
 
+double bdl__rendezvous_pause(const bdl__group *group, double now)
+{
+    const bdl__rendezvous *const v = &group->rendezvous;
+    double pause = v->knocks ? DIAL_AGAIN_SECONDS : 1e9; /* deadlines are seen in time */
+    for (int i = 0; v->knocks && i < group->rank; i++) {
+        if (v->knocks[i].stage == KNOCK_WAITING) {
+            pause = BDL__MIN(pause, BDL__MAX(v->knocks[i].since - now, 0.0));
+        }
+    }
+    return pause;
+}
+
 static void go_on_knocks(bdl__group *group, const struct pollfd *fds, double now)
 {
     bdl__rendezvous *const v = &group->rendezvous;

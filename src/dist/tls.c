@@ -182,7 +182,8 @@ ssize_t bdl__tls_read(bdl__tls_session *session, void *data, size_t size)
     size_t n = 0;
     ERR_clear_error();
     errno = 0;
-    return result_of(session, SSL_read_ex(session->ssl, data, size, &n), n);
+    const int result = SSL_read_ex(session->ssl, data, size, &n);
+    return result_of(session, result, n);
 }
 
 ssize_t bdl__tls_write(bdl__tls_session *session, const struct iovec *parts, int n_parts)
@@ -199,7 +200,8 @@ ssize_t bdl__tls_write(bdl__tls_session *session, const struct iovec *parts, int
     }
     ERR_clear_error();
     errno = 0;
-    return result_of(session, SSL_write_ex(session->ssl, data, size, &n), n);
+    const int result = SSL_write_ex(session->ssl, data, size, &n);
+    return result_of(session, result, n);
 }
 
 void bdl__tls_finish(bdl__tls_session *session)

@@ -54,7 +54,9 @@ bool dist_all_ok(const dist_run *run)
     return true;
 }
 
-static const char *addresses[MOST_TEST_RANKS]; /* of the running test */
+/* Of the running test. Copies: a rank that fails early frees its own. */
+static char address_texts[MOST_TEST_RANKS][96];
+static const char *addresses[MOST_TEST_RANKS];
 
 static void rank_main(void *arg)
 {
@@ -87,7 +89,9 @@ void dist_run_ranks(dist_run *run)
         *rank = (test_rank){.rank = i, .n_ranks = run->n_ranks, .arg = run->arg, .run = run};
         dist_note(rank, bdl__group_listen(a, log, &options, &rank->group));
         all_listen = all_listen && rank->status == BDL_OK;
-        addresses[i] = all_listen ? bdl__group_address(rank->group) : "";
+        (void)snprintf(address_texts[i], sizeof address_texts[i], "%s",
+                       all_listen ? bdl__group_address(rank->group) : "");
+        addresses[i] = address_texts[i];
     }
     for (int i = 0; i < run->n_ranks; i++) {
         if (!all_listen) {

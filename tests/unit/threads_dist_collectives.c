@@ -191,5 +191,19 @@ BDL_TEST(broadcast_copies_the_root)
     check_sizes(broadcast_last);
 }
 
-BDL_TEST_MAIN(all_reduce_sums_in_tree_order, reduce_scatter_sums_the_own_part,
+#ifdef BDL_WITH_TLS
+BDL_TEST(tls_changes_no_bit)
+{
+    for (int64_t k = 0; k < BDL__COUNT_OF(rank_counts); k++) {
+        check_collective(all_reduce, BDL_F32, 0, rank_counts[k], true);
+        check_collective(all_reduce, BDL_F32, 1000, rank_counts[k], true);
+        check_collective(all_reduce, BDL_F32, 500009, rank_counts[k], true);
+    }
+}
+#define TLS_TESTS tls_changes_no_bit,
+#else
+#define TLS_TESTS
+#endif
+
+BDL_TEST_MAIN(TLS_TESTS all_reduce_sums_in_tree_order, reduce_scatter_sums_the_own_part,
               all_gather_takes_each_part_from_its_owner, broadcast_copies_the_root)
