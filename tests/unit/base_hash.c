@@ -138,6 +138,35 @@ BDL_TEST(row_hash_flips_half_of_the_bits)
     CHECK_NEAR((double)flipped / (SIZE * 8), 64, 1.5);
 }
 
-BDL_TEST_MAIN(sha256_matches_the_standard, sha256_does_not_depend_on_the_pieces,
-              crc32c_matches_rfc_3720, row_hash_keeps_its_golden_values,
-              row_hash_sees_length_and_order, row_hash_flips_half_of_the_bits)
+static void check_hmac(const void *key, size_t key_size, const char *message, const char *wanted)
+{
+    uint8_t mac[32];
+    char hex[65];
+    bdl__hmac_sha256(key, key_size, message, strlen(message), mac);
+    bdl__sha256_hex(mac, hex);
+    CHECK_STR_EQ(hex, wanted);
+}
+
+BDL_TEST(hmac_matches_rfc_4231)
+{
+    uint8_t key[20];
+    memset(key, 0x0B, sizeof key);
+    check_hmac(key, sizeof key, "Hi There",
+               "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
+    check_hmac("Jefe", 4, "what do ya want for nothing?",
+               "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+}
+
+BDL_TEST(equal_bytes_are_equal)
+{
+    CHECK(bdl__equal_in_constant_time("abcdef", "abcdef", 6));
+    CHECK(!bdl__equal_in_constant_time("abcdef", "abcdeg", 6));
+    CHECK(!bdl__equal_in_constant_time("abcdef", "bbcdef", 6));
+    CHECK(bdl__equal_in_constant_time("abcdef", "abcdeg", 5));
+    CHECK(bdl__equal_in_constant_time("", "", 0));
+}
+
+BDL_TEST_MAIN(hmac_matches_rfc_4231, equal_bytes_are_equal, sha256_matches_the_standard,
+              sha256_does_not_depend_on_the_pieces, crc32c_matches_rfc_3720,
+              row_hash_keeps_its_golden_values, row_hash_sees_length_and_order,
+              row_hash_flips_half_of_the_bits)

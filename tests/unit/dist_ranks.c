@@ -36,6 +36,14 @@ void dist_log_init(dist_log *log)
     log->text[0] = '\0';
 }
 
+bool dist_log_has(dist_log *log, const char *part)
+{
+    pthread_mutex_lock(&log->mutex);
+    const bool has = strstr(log->text, part) != NULL;
+    pthread_mutex_unlock(&log->mutex);
+    return has;
+}
+
 void dist_note(test_rank *rank, bdl_status status)
 {
     rank->status = status;

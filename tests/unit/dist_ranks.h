@@ -50,6 +50,7 @@ typedef struct dist_log {
     char text[4096];
 } dist_log;
 void dist_log_init(dist_log *log);
+bool dist_log_has(dist_log *log, const char *part);
 
 extern const uint8_t dist_test_secret[BDL__SECRET_SIZE];
 extern const bdl__log dist_quiet_log;
