@@ -55,7 +55,7 @@ BDL_TEST(a_rank_listens_on_one_address_and_a_port_of_the_range)
     check_bind(NULL, 0, 0, "127.0.0.1:");
     check_bind("lo", 0, 0, "127.0.0.1:");
     check_bind("::1", 0, 0,
-               "1:"); /* "[::1]:port", or an error that names ::1 where there is no IPv6 */
+               "::1"); /* "[::1]:port", or an error that names ::1 where there is no IPv6 */
     check_bind("0.0.0.0", 0, 0, "one address");
     check_bind("no.such.host.invalid", 0, 0, "neither an interface of this machine nor an address");
     check_bind("127.0.0.1", 100, 99, "ports must be a range");
