@@ -38,6 +38,7 @@ struct bdl_group {
     bdl_context *context;
     bdl__group *group; /* owned */
     bool is_connected;
+    char hello[80]; /* what all ranks must have the same of */
 };
 
 /* Fills the params struct of the verb; strings live as long as `arena`. */

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Public groups: ranks that train together. */
+#include <stdio.h>
+#include <string.h>
+
 #include "api/api.h"
 
 static bdl_status check_options(const bdl_group_options *o)
@@ -16,11 +19,44 @@ static bdl_status check_options(const bdl_group_options *o)
     return BDL_OK;
 }
 
+/* What must be the same on all ranks for the same bits, as one text. */
+static void describe(const bdl_context *context, char *text, size_t size)
+{
+    (void)snprintf(text, size, "bdl %s with %s kernels", bdl_version(),
+                   bdl__target_name(context->target));
+}
+
+/* Fails, on every rank, when one of them would compute other bits. */
+static bdl_status check_alike(const bdl_group *group)
+{
+    size_t own_size = 0;
+    const int rank = bdl__group_rank(group->group);
+    const char *const own = bdl__group_hello(group->group, rank, &own_size);
+    for (int i = 0; i < bdl__group_size(group->group); i++) {
+        size_t size = 0;
+        const char *const other = bdl__group_hello(group->group, i, &size);
+        if (size != own_size || memcmp(own, other, size) != 0) {
+            const bdl_status status = bdl__fail(
+                BDL_ERR_STATE,
+                "rank %d runs %.*s, rank %d %.*s: all must run the same (the environment variable "
+                "BDL_TARGET names kernels that all processors have)",
+                rank, (int)own_size, own, i, (int)BDL__MIN(size, sizeof group->hello), other);
+            bdl__group_abort(group->group, status, bdl_last_error());
+            return status;
+        }
+    }
+    return BDL_OK;
+}
+
 bdl_status bdl_group_create(bdl_context *context, const bdl_group_options *options, bdl_group **group)
 {
     void *memory = NULL;
     BDL__TRY(bdl__context_use(context));
     BDL__TRY(check_options(options));
+    BDL__TRY(bdl__alloc(&context->allocator, sizeof **group, &memory));
+    bdl_group *const made = memory;
+    made->context = context;
+    describe(context, made->hello, sizeof made->hello);
     const bdl__group_options inner = {.rank = options->rank,
                                       .n_ranks = options->n_ranks,
                                       .secret = options->secret,
@@ -30,10 +66,11 @@ bdl_status bdl_group_create(bdl_context *context, const bdl_group_options *optio
                                       .connect_seconds = options->connect_seconds,
                                       .wait_seconds = options->wait_seconds,
                                       .silence_seconds = options->silence_seconds,
-                                      .tls = options->encrypt};
-    BDL__TRY(bdl__alloc(&context->allocator, sizeof **group, &memory));
-    bdl_group *const made = memory;
-    made->context = context;
+                                      .tls = options->encrypt,
+                                      .hello = made->hello,
+                                      .hello_size = strlen(made->hello),
+                                      .cancel = &context->cancel,
+                                      .cancels_connect_only = true};
     const bdl_status status =
         bdl__group_listen(&context->allocator, &context->log, &inner, &made->group);
     if (status != BDL_OK) {
@@ -49,6 +86,7 @@ const char *bdl_group_address(const bdl_group *group) { return bdl__group_addres
 bdl_status bdl_group_connect(bdl_group *group, const char *const *addresses)
 {
     BDL__TRY(bdl__group_connect(group->group, addresses));
+    BDL__TRY(check_alike(group));
     group->is_connected = true;
     return BDL_OK;
 }

@@ -54,6 +54,7 @@ typedef struct bdl__group_options {
     const void *hello; /* data for bdl__group_hello of the others, copied; may be NULL */
     size_t hello_size;
     const _Atomic int *cancel; /* non-zero ends every wait with BDL_ERR_CANCELLED; may be NULL */
+    bool cancels_connect_only; /* later waits do not look at it: the ranks agree on a cancel among themselves */
 } bdl__group_options;
 
 /* Opens a port (not with one rank: that needs no socket and no thread). `allocator` and `log` are borrowed until

@@ -107,6 +107,7 @@ static void set_options(bdl__group *group, const bdl__group_options *o)
     group->wait_seconds = or_default(o->wait_seconds, 600);
     group->silence_seconds = or_default(o->silence_seconds, 30);
     group->cancel = o->cancel;
+    group->cancels_connect_only = o->cancels_connect_only;
     group->hello_size = o->hello_size;
     group->pid = getpid();
     group->wake_fd = -1;
@@ -197,6 +198,7 @@ bdl_status bdl__group_connect(bdl__group *group, const char *const *addresses)
         atomic_store(&group->phase, BDL__PHASE_CONNECTING);
         BDL__TRY(bdl__thread_start(group->allocator, bdl__group_run, group, &group->thread));
         wait_until_connected(group);
+        group->cancel = group->cancels_connect_only ? NULL : group->cancel;
         return bdl__group_status(group);
     }
     return status;

@@ -217,6 +217,7 @@ typedef struct bdl__peer {
     bdl__request_list announced; /* large sends */
     bdl__request_list receives;  /* in order; those with is_started have met their message */
     bdl__stray *strays;          /* in order */
+    size_t strays_cost;          /* at most BDL__EAGER_WINDOW, or the peer breaks the rules */
     bdl__ready *readies;         /* [readies_capacity], owned */
     int64_t n_readies;
     int64_t readies_capacity;
@@ -285,6 +286,7 @@ struct bdl__group {
     double wait_seconds;
     double silence_seconds;
     const _Atomic int *cancel; /* borrowed, or NULL */
+    bool cancels_connect_only;
     char address[BDL__ADDRESS_SIZE];
     bdl__tls *tls;       /* owned, or NULL */
     bdl__thread *thread; /* owned */

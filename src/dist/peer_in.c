@@ -49,11 +49,21 @@ static bdl__request *first_unmet(const bdl__peer *peer, uint64_t tag)
     return NULL;
 }
 
+static size_t stray_cost(bool is_large, size_t size)
+{
+    return BDL__ENTRY_COST + (is_large ? 0 : size);
+}
+
 /* Notes a message that came before its receive; its data goes to `stray->data`. */
 static bdl__stray *add_stray(bdl__group *group, bdl__peer *peer, const bdl__frame *frame)
 {
     bdl__stray **end = &peer->strays;
     void *memory = NULL;
+    const size_t cost = stray_cost(frame->type == BDL__FRAME_ANNOUNCE, frame->payload);
+    if (peer->strays_cost + cost > BDL__EAGER_WINDOW) {
+        reject(group, peer, "it sends more messages without a receive than a rank may");
+        return NULL;
+    }
     while (*end) {
         end = &(*end)->next;
     }
@@ -67,13 +77,8 @@ static bdl__stray *add_stray(bdl__group *group, bdl__peer *peer, const bdl__fram
     stray->size = stray->is_large ? frame->size : frame->payload;
     stray->is_complete = stray->size == 0 || stray->is_large;
     *end = stray;
+    peer->strays_cost += cost;
     return stray;
-}
-
-static void free_stray(bdl__group *group, bdl__stray *stray)
-{
-    bdl__free(group->allocator, stray,
-              sizeof(bdl__stray) + (stray->is_large ? 0 : (size_t)stray->size));
 }
 
 static void remove_stray(bdl__group *group, bdl__peer *peer, bdl__stray *stray)
@@ -83,7 +88,9 @@ static void remove_stray(bdl__group *group, bdl__peer *peer, bdl__stray *stray)
         place = &(*place)->next;
     }
     *place = stray->next;
-    free_stray(group, stray);
+    peer->strays_cost -= stray_cost(stray->is_large, (size_t)stray->size);
+    bdl__free(group->allocator, stray,
+              sizeof(bdl__stray) + (stray->is_large ? 0 : (size_t)stray->size));
 }
 
 static void end_receive(bdl__peer *peer, bdl__request *r)

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 
-from e2e import BDL, case, check, equal, main
+from e2e import BDL, Skip, bdl, case, check, equal, main
 from relay import Relay
 
 HERE = pathlib.Path(__file__).parent
@@ -23,12 +23,13 @@ LIMIT = 60  # seconds; the ranks' own deadlines are shorter
 class Ranks:
     """Starts ranks; `relays` maps rank r to the relay through which the others reach it."""
 
-    def __init__(self, n, encrypt=False, settings=(), relays=None, secret=None, visit=None):
-        secret = secret or secrets.token_bytes(32)
+    def __init__(self, n, encrypt=False, settings=(), relays=None, visit=None, environments=None):
+        secret = secrets.token_bytes(32)
         self.processes = [
             subprocess.Popen([sys.executable, HERE / "rank_process.py", LIBRARY, str(rank), str(n), secret.hex(),
                               str(int(encrypt)), *TRAINING, *settings, *([f"save={os.getcwd()}/model"] if rank == 0 else [])],
-                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for rank in range(n)]
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                             env={**os.environ, **(environments or {}).get(rank, {})}) for rank in range(n)]
         addresses = [self.read(process)["address"] for process in self.processes]
         if visit:
             visit(addresses)
@@ -116,6 +117,14 @@ def strangers_do_not_disturb():
 
     equal(len(fingerprints(Ranks(2, visit=visit))), 1)
     check(len(kept) == 8)
+
+
+@case
+def ranks_with_other_kernels_are_refused():
+    if "sse4" in json.loads(bdl("doctor", "--json").out)["kernels"]:
+        raise Skip("this processor has no kernels but sse4")
+    results = Ranks(3, environments={1: {"BDL_TARGET": "sse4"}}).results()
+    check(all("with sse4 kernels" in r.get("error", "") and "BDL_TARGET" in r["error"] for r in results), results)
 
 
 if __name__ == "__main__":
