@@ -392,7 +392,8 @@ BDL_API bdl_status bdl_predict(bdl_context *context, const bdl_options *options,
 /** The model's outputs for all rows of `data`, after the model's own preprocessing (the option `transform` names
  *  another), in the rows' order: n_rows times the element count of output 0, as float32. `options` [nullable] are
  *  those of "predict"; `model` and `data` are given here. Images that cannot be decoded get not-a-numbers and are
- *  counted in `n_broken` [nullable]. @since 0.1 */
+ *  counted in `n_broken` [nullable]. The model keeps plans and memory for the next call, so one thread at a time may
+ *  predict with it. @since 0.1 */
 BDL_API bdl_status bdl_predict_on(bdl_context *context, const bdl_options *options,
                                   bdl_model *model, const bdl_data *data, float *dst,
                                   int64_t *n_broken);

@@ -64,6 +64,7 @@ struct bdl_model {
     bdl__saved *saved; /* finished: the model with its preprocessing */
     bdl__workspace *workspace;
     bdl__runner *runner; /* for bdl_model_forward */
+    bdl__predictor predictor; /* for bdl_predict_on */
 };
 
 /* Fails unless the model is finished. */

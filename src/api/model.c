@@ -60,6 +60,7 @@ void bdl_model_free(bdl_model *model)
 {
     if (model) {
         bdl_context *const context = model->context;
+        bdl__predictor_free(&model->predictor);
         bdl__runner_free(model->runner);
         bdl__workspace_free(model->workspace);
         bdl__saved_free(model->saved);

@@ -283,7 +283,7 @@ static bdl_status predict(bdl_context *context, const bdl__predict_params *param
     p->names = memory;
     int64_t n_broken = 0;
     BDL__TRY(bdl__predict(&session, o->saved, o->dataset, o->chain, o->precision,
-                          BDL__MIN(params->batch, o->dataset->n), give, p, &n_broken));
+                          BDL__MIN(params->batch, o->dataset->n), NULL, give, p, &n_broken));
     BDL__CHECK(n_broken == 0, BDL_ERR_FORMAT, "%lld of %lld files could not be read and are left out",
                (long long)n_broken, (long long)o->dataset->n);
     return BDL_OK;
@@ -324,7 +324,7 @@ static bdl_status collect(void *arg, int64_t row, const double *values, int64_t 
 }
 
 static bdl_status predict_into(bdl_context *context, const bdl__predict_params *params, opened *o,
-                               float *dst, int64_t *n_broken)
+                               bdl__predictor *predictor, float *dst, int64_t *n_broken)
 {
     const bdl__session session = bdl__context_session(context);
     BDL__TRY(open_model(context, params->model, params->precision, o));
@@ -337,8 +337,8 @@ static bdl_status predict_into(bdl_context *context, const bdl__predict_params *
         }
     }
     collecting c = {.dst = dst};
-    return bdl__predict(&session, o->saved, o->dataset, o->chain, o->precision,
-                        BDL__MIN(params->batch, o->dataset->n), collect, &c, n_broken);
+    return bdl__predict(&session, o->saved, o->dataset, o->chain, o->precision, params->batch,
+                        predictor, collect, &c, n_broken);
 }
 
 static bdl_status read_predict_options(bdl_context *context, const bdl_options *options,
@@ -373,7 +373,7 @@ bdl_status bdl_predict_on(bdl_context *context, const bdl_options *options, bdl_
         status = read_predict_options(context, options, given, n_given, &arena, &params);
     }
     if (status == BDL_OK) {
-        status = predict_into(context, &params, &o, dst, &broken);
+        status = predict_into(context, &params, &o, &model->predictor, dst, &broken);
     }
     if (status == BDL_OK && n_broken) {
         *n_broken = broken;

@@ -63,9 +63,13 @@ static bdl_status open_pass(const bdl__session *session, const bdl__saved *saved
                                          .n_slices = end - first,
                                          .n_threads = 1,
                                          .most_broken = most_broken};
-    BDL__TRY(bdl__workspace_create(session->allocator, &p->workspace));
-    BDL__TRY(bdl__runner_create(session->allocator, saved->model, session->pool, p->workspace,
-                                options, &p->runner));
+    if (!p->workspace) {
+        BDL__TRY(bdl__workspace_create(session->allocator, &p->workspace));
+    }
+    if (!p->runner) {
+        BDL__TRY(bdl__runner_create(session->allocator, saved->model, session->pool, p->workspace,
+                                    options, &p->runner));
+    }
     BDL__TRY(bdl__batcher_create(session->allocator, dataset, chain, session->pool, &batching,
                                  &p->batcher));
     return check_input(saved->model, p->batcher, dataset);
@@ -194,10 +198,42 @@ static bdl_status give_outputs(void *arg, const bdl__batch *batch, bdl__exec *ex
     return BDL_OK;
 }
 
+void bdl__predictor_free(bdl__predictor *predictor)
+{
+    bdl__runner_free(predictor->runner);
+    bdl__workspace_free(predictor->workspace);
+    *predictor = (bdl__predictor){0};
+}
+
+/* Plans and memory of the last predictions, where those were of the same kind. */
+static void take_predictor(pass *p, bdl__predictor *predictor, bdl__precision precision, int64_t batch)
+{
+    if (predictor) {
+        if (predictor->precision != precision || predictor->batch != batch) {
+            bdl__predictor_free(predictor);
+        }
+        p->workspace = predictor->workspace;
+        p->runner = predictor->runner;
+        *predictor = (bdl__predictor){0};
+    }
+}
+
+static void keep_predictor(pass *p, bdl__predictor *predictor, bdl__precision precision, int64_t batch)
+{
+    if (predictor) {
+        *predictor = (bdl__predictor){.workspace = p->workspace,
+                                      .runner = p->runner,
+                                      .precision = precision,
+                                      .batch = batch};
+        p->workspace = NULL;
+        p->runner = NULL;
+    }
+}
+
 bdl_status bdl__predict(const bdl__session *session, const bdl__saved *saved,
                         const bdl__dataset *dataset, const bdl__chain *chain,
-                        bdl__precision precision, int64_t batch, bdl__prediction_fn fn, void *arg,
-                        int64_t *n_broken)
+                        bdl__precision precision, int64_t batch, bdl__predictor *predictor,
+                        bdl__prediction_fn fn, void *arg, int64_t *n_broken)
 {
     const bdl__target target = target_of(session, saved->model);
     const bdl__graph *const graph = saved->model->graph;
@@ -214,11 +250,13 @@ bdl_status bdl__predict(const bdl__session *session, const bdl__saved *saved,
     BDL__TRY(bdl__alloc(session->allocator, size, &memory));
     o.values = memory;
     const bdl__runner_options options = {.precision = precision, .target = target, .batch = batch};
+    take_predictor(&p, predictor, precision, batch);
     bdl_status status = open_pass(session, saved, dataset, chain, &options, 1, &p);
     if (status == BDL_OK) {
         status = run_pass(session, &p, give_outputs, &o);
         *n_broken = bdl__batcher_n_broken(p.batcher);
     }
+    keep_predictor(&p, predictor, precision, batch);
     close_pass(&p);
     bdl__free(session->allocator, memory, size);
     return status;

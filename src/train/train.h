@@ -164,14 +164,24 @@ bdl_status bdl__evaluate(const bdl__session *session, const bdl__saved *saved,
                          const bdl__heads *heads, bdl__precision precision, int64_t batch,
                          double most_broken, double *values, int64_t *n_samples);
 
+/* What predictions of one model can use again: plans and memory. Zero-initialised is ready; one thread at a time. */
+typedef struct bdl__predictor {
+    bdl__workspace *workspace;
+    bdl__runner *runner;
+    bdl__precision precision;
+    int64_t batch;
+} bdl__predictor;
+
+void bdl__predictor_free(bdl__predictor *predictor);
+
 /* Outputs of the model, sample by sample in order: output 0 as `n_values` doubles. Image files that cannot be
  * read are left out with a warning and counted; all others are predicted. */
 typedef bdl_status (*bdl__prediction_fn)(void *arg, int64_t row, const double *values,
                                          int64_t n_values);
 bdl_status bdl__predict(const bdl__session *session, const bdl__saved *saved,
                         const bdl__dataset *dataset, const bdl__chain *chain,
-                        bdl__precision precision, int64_t batch, bdl__prediction_fn fn, void *arg,
-                        int64_t *n_broken);
+                        bdl__precision precision, int64_t batch, bdl__predictor *predictor,
+                        bdl__prediction_fn fn, void *arg, int64_t *n_broken);
 
 /* "fp32", "fp32_exact", "bf16", "f64". */
 bdl_status bdl__precision_from_name(const char *name, bdl__precision *precision);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "dist_ranks.h"
 #include "test.h"
@@ -20,6 +21,7 @@ typedef struct scenario {
     bool is_wrapped;
     int64_t memory_limit;
     int bad_rank; /* pushes rows of another shape; -1 = none */
+    const char *lost_directory; /* where rank 1 spills; removed before the exchange; NULL = none */
     uint32_t content[MOST_ROWS];
     int owner[MOST_ROWS];
     /* the truth: keys in order */
@@ -64,6 +66,9 @@ static bdl_status make_rows(const scenario *s, int rank, own_rows *own, bdl__dat
             row_values(s, i, own->values + COUNT * all.n, &own->labels[all.n], own->targets + 2 * all.n);
             all.n++;
         }
+    }
+    if (rank == 1) {
+        options.spill_directory = s->lost_directory;
     }
     if (rank >= 0 && rank == s->bad_rank) {
         options.shape.dim[0] = COUNT - 1;
@@ -154,6 +159,9 @@ static bdl_status exchange(test_rank *rank, own_rows *own)
     bdl__dataset *rows = NULL, *sorted = NULL;
     bdl__exchange_info info = {0};
     BDL__TRY(make_rows(s, rank->rank, own, &rows));
+    if (s->lost_directory && rank->rank == 1) { /* its file is open and goes on without a name */
+        (void)rmdir(s->lost_directory);
+    }
     bdl_status status = bdl__exchange_meet(allocator, rank->group, rows, &info);
     const int64_t n_shards = (s->batch + BDL__SLICE_ROWS - 1) / BDL__SLICE_ROWS;
     for (int r = 0; r <= rank->n_ranks; r++) {
@@ -191,7 +199,13 @@ static void run_scenario(scenario *s, int n_ranks)
     run->arg = s;
     memset(s->fits, 0, sizeof s->fits);
     dist_run_ranks(run);
-    if (s->bad_rank < 0) {
+    if (s->lost_directory) {
+        for (int r = 0; r < n_ranks; r++) { /* all hear what went wrong on one */
+            CHECK_EQ_I64(run->ranks[r].status, BDL_ERR_IO);
+            CHECK_STR_HAS(run->ranks[r].error, s->lost_directory);
+            CHECK_STR_HAS(run->ranks[r].error, "No such file");
+        }
+    } else if (s->bad_rank < 0) {
         CHECK(dist_all_ok(run));
         for (int r = 0; r < n_ranks; r++) {
             CHECK(s->fits[r]);
@@ -313,6 +327,20 @@ BDL_TEST(rows_beyond_the_limit_are_spilled_where_they_arrive)
     free(s);
 }
 
+BDL_TEST(a_rank_that_cannot_store_rows_ends_all)
+{
+    scenario *const s = new_scenario(2000);
+    char directory[600];
+    REQUIRE(s != NULL);
+    snprintf(directory, sizeof directory, "%s/spill", bdl_test_dir());
+    REQUIRE_OK(bdl__make_directories(directory));
+    s->memory_limit = 1;
+    s->lost_directory = directory;
+    deal(s, 3);
+    run_scenario(s, 3);
+    free(s);
+}
+
 BDL_TEST(ranks_with_other_rows_are_refused)
 {
     scenario *const s = new_scenario(100);
@@ -325,4 +353,5 @@ BDL_TEST(ranks_with_other_rows_are_refused)
 
 BDL_TEST_MAIN(ranks_get_the_rows_of_their_shards, targets_and_wrapped_rows_travel_too,
               equal_rows_are_cut_by_count, ranks_may_push_nothing_and_get_nothing,
-              rows_beyond_the_limit_are_spilled_where_they_arrive, ranks_with_other_rows_are_refused)
+              rows_beyond_the_limit_are_spilled_where_they_arrive,
+              a_rank_that_cannot_store_rows_ends_all, ranks_with_other_rows_are_refused)
