@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the driver knows of the cluster: settings, task slots, and whether the tasks of a job run."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import pyarrow as pa
+
+from bdl.errors import BdlInvalidArgumentError, BdlUnsupportedError
+from bdl.spark._files import is_connect
+
+T = TypeVar("T")
+
+BATCH_BYTES = 32 << 20  # of an Arrow batch: a task holds a few of them
+_BATCH_BYTES_KEY = "spark.sql.execution.arrow.maxBytesPerBatch"
+POLL_SECONDS = 1.0
+
+
+class TooFewSlots(Exception):
+    """The tasks of a stage did not start within the time that they were given."""
+
+
+def setting(spark: Any, key: str, default: str) -> str:
+    """A setting of Spark, as the session sees it."""
+    return str(spark.conf.get(key, default))
+
+
+def is_on(spark: Any, key: str) -> bool:
+    """Whether a switch is on."""
+    return setting(spark, key, "false").lower() == "true"
+
+
+def task_cpus(spark: Any) -> int:
+    """Processors of a task."""
+    return int(setting(spark, "spark.task.cpus", "1"))
+
+
+def is_encrypted(spark: Any) -> bool:
+    """Whether Spark encrypts what its own processes say to each other."""
+    return any(is_on(spark, key) for key in ("spark.network.crypto.enabled", "spark.ssl.enabled", "spark.ssl.rpc.enabled",
+                                             "spark.authenticate.enableSaslEncryption"))
+
+
+def check_settings(spark: Any) -> None:
+    """Refuses what Spark would refuse later, with what to do."""
+    if is_on(spark, "spark.dynamicAllocation.enabled"):
+        raise BdlUnsupportedError(
+            "spark.dynamicAllocation.enabled is true: Spark starts no tasks together then (SPARK-24942). Train with "
+            "spark.dynamicAllocation.enabled=false and a fixed number of executors; predictions work with either"
+        )
+
+
+def default_slots(spark: Any) -> int:
+    """Task slots of the cluster as Spark plans with them: processors of the executors that have registered."""
+    if is_connect(spark):
+        from pyspark.sql import functions as F
+
+        last = spark.range(1 << 16).select(F.spark_partition_id().alias("p")).agg(F.max("p")).first()[0]
+        processors = int(last) + 1
+    else:
+        processors = int(spark.sparkContext.defaultParallelism)
+    return max(1, processors // task_cpus(spark))
+
+
+def _timed_task(seconds: float) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        import socket
+
+        for _ in batches:
+            pass
+        begin = time.time()
+        time.sleep(seconds)
+        yield pa.RecordBatch.from_pydict({"host": [socket.gethostname()], "begin": [begin], "end": [time.time()]})
+
+    return run
+
+
+def measured_slots(spark: Any, at_most: int) -> int:
+    """How many of `at_most` tasks the cluster really runs at once: those on one host that overlap in time."""
+    tasks = spark.range(0, at_most, 1, at_most).mapInArrow(_timed_task(1.5), "host string, begin double, end double")
+    found: dict[str, list[tuple[float, int]]] = {}
+    for row in tasks.collect():
+        found.setdefault(row["host"], []).extend([(row["begin"], 1), (row["end"], -1)])
+    total = 0
+    for events in found.values():
+        running = most = 0
+        for _, change in sorted(events):
+            running += change
+            most = max(most, running)
+        total += most
+    return total
+
+
+def wait_for_slots(spark: Any, wanted: int, seconds: float) -> None:
+    """Returns when the cluster plans with `wanted` slots; an error names what was found instead."""
+    deadline = time.monotonic() + seconds
+    while (found := default_slots(spark)) < wanted:
+        if time.monotonic() >= deadline:
+            raise few_slots(wanted, found, seconds)
+        time.sleep(POLL_SECONDS)
+
+
+def few_slots(wanted: int, found: int, seconds: float) -> BdlInvalidArgumentError:
+    """The error for too few slots."""
+    return BdlInvalidArgumentError(
+        f"numWorkers asks for {wanted} tasks that run together, but in {seconds:g} s the cluster offered {found} free task "
+        f"slot{'s' if found != 1 else ''} (executor cores / spark.task.cpus). Lower numWorkers, add executors, or raise "
+        "slotTimeout; spark.scheduler.minRegisteredResourcesRatio=1.0 makes Spark wait for its executors first"
+    )
+
+
+# ---- sizes of batches --------------------------------------------------------------------------------------------
+
+_batch_lock = threading.Lock()
+_batch_users: dict[str, tuple[int, str | None]] = {}  # session: users, the setting before the first
+
+
+@contextmanager
+def small_batches(spark: Any) -> Iterator[None]:
+    """Limits the bytes of Arrow's batches for plans that are made meanwhile: blocks are large rows."""
+    session = str(getattr(spark, "session_id", id(spark)))
+    with _batch_lock:
+        users, before = _batch_users.get(session, (0, None))
+        if users == 0:
+            before = spark.conf.get(_BATCH_BYTES_KEY, None)
+            if before is None or int(before) > BATCH_BYTES:
+                spark.conf.set(_BATCH_BYTES_KEY, str(BATCH_BYTES))
+        _batch_users[session] = users + 1, before
+    try:
+        yield
+    finally:
+        with _batch_lock:
+            users, before = _batch_users.pop(session)
+            if users > 1:
+                _batch_users[session] = users - 1, before
+            elif before is None:
+                spark.conf.unset(_BATCH_BYTES_KEY)
+            else:
+                spark.conf.set(_BATCH_BYTES_KEY, before)
+
+
+# ---- jobs that are watched ---------------------------------------------------------------------------------------
+
+
+class _Watch:
+    """Cancels a job none of whose tasks runs for too long."""
+
+    def __init__(self, spark: Any, seconds: float) -> None:
+        self.spark = spark
+        self.seconds = seconds
+        self.tag = f"bdl-{uuid.uuid4().hex}"
+        self.is_idle = False
+        self._running = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True, name="bdl-watch")
+
+    def __enter__(self) -> _Watch:
+        if is_connect(self.spark):
+            self.spark.addTag(self.tag)
+            self.spark.registerProgressHandler(self._progress)
+        else:
+            self.spark.sparkContext.addJobTag(self.tag)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        if is_connect(self.spark):
+            self.spark.removeProgressHandler(self._progress)
+            self.spark.removeTag(self.tag)
+        else:
+            self.spark.sparkContext.removeJobTag(self.tag)
+        self._thread.join(10)
+
+    def _progress(self, stages: Any, inflight_tasks: int, operation_id: str | None, done: bool) -> None:
+        self._running = inflight_tasks
+
+    def _count_running(self) -> int:
+        if is_connect(self.spark):
+            return self._running
+        tracker = self.spark.sparkContext._jsc.sc().statusTracker()
+        running = 0
+        for job in tracker.getJobIdsForTag(self.tag):
+            info = tracker.getJobInfo(job)
+            for stage in info.get().stageIds() if info.isDefined() else []:
+                found = tracker.getStageInfo(stage)
+                running += found.get().numActiveTasks() if found.isDefined() else 0
+        return running
+
+    def _watch(self) -> None:
+        last = time.monotonic()
+        while not self._stop.wait(POLL_SECONDS):
+            if self._count_running() > 0:
+                last = time.monotonic()
+            elif time.monotonic() - last > self.seconds:
+                self.is_idle = True
+                if is_connect(self.spark):
+                    self.spark.interruptTag(self.tag)
+                else:
+                    self.spark.sparkContext.cancelJobsWithTag(self.tag)
+                return
+
+
+def run_watched(spark: Any, action: Callable[[], T], seconds: float) -> T:
+    """Runs an action. Raises TooFewSlots if for so long none of its tasks ran."""
+    with _Watch(spark, seconds) as watch:
+        try:
+            return action()
+        except Exception as error:
+            if watch.is_idle or "SPARK-24819" in str(error):
+                raise TooFewSlots from error
+            raise

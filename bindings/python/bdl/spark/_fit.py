@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training on the driver's side: legs, one barrier stage each, until training ends.
+
+    input -> map stage: blocks of rows -> exchange -> barrier stage: ranks train -> exchange -> rows of results
+
+The last exchange makes the barrier stage one that Spark tries again by itself when a task or an executor is lost.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import secrets
+import sys
+import time
+from dataclasses import dataclass, replace
+from typing import Any, Optional
+
+import pyarrow as pa
+from pyspark.sql import DataFrame
+
+from bdl.errors import BdlError, BdlFormatError, BdlInvalidArgumentError, BdlStateError, error_of
+from bdl.spark import _cluster, _files
+from bdl.spark._checkpoint import Leg, Store, of_kind, report_of
+from bdl.spark._columns import Columns
+from bdl.spark._rank import CHECKPOINT, ERROR, REPORT, START_MODEL, START_WEIGHTS, Job, rank_function
+from bdl.spark._rows import SCHEMA, batch_of, block_maker, parts_of, pieces
+from bdl.spark._transform import MODEL_JSON, WEIGHTS
+from bdl.spark.params import TrainingParams
+
+FIRST_LEG_SECONDS = 60.0
+OVERHEAD_SHARE = 0.02  # of a leg's time that its start and the exchange of rows may take
+SECRET_BYTES = 32
+OPTIONS = {  # Params that are options of `bdl train`, by their names there
+    "batchSize": "batch", "epochs": "epochs", "iterations": "iterations", "until": "until", "optim": "optim",
+    "schedule": "schedule", "loss": "loss", "metrics": "metrics", "precision": "precision", "preprocessing": "transform",
+    "clip": "clip", "seed": "seed",
+}
+
+
+@dataclass
+class Trained:
+    """What a fit gives."""
+
+    files: dict[str, bytes]
+    report: dict[str, Any]
+    legs: int
+    workers: int
+
+
+def train_options(params: TrainingParams) -> dict[str, str]:
+    """The options of `bdl train` that are set, as texts."""
+    found = {}
+    for name, option in OPTIONS.items():
+        value = params.getOrDefault(name)
+        if value not in ("", None):
+            found[option] = str(value)
+    return found
+
+
+def parse_ports(text: str) -> tuple[int, int]:
+    """'40000-40099' as a pair; '' as (0, 0)."""
+    if not text:
+        return 0, 0
+    first, _, last = text.partition("-")
+    try:
+        ports = int(first), int(last or first)
+    except ValueError:
+        ports = 0, 0
+    if not 1 <= ports[0] <= ports[1] <= 65535:
+        raise BdlInvalidArgumentError(f"ports: expected a range such as '40000-40099', found '{text}'")
+    return ports
+
+
+def start_files(model: str) -> dict[str, bytes]:
+    """What the ranks need of the model to begin with: nothing for a ready-made one; a graph; or graph and weights."""
+    if model.lstrip().startswith("{"):
+        return {START_MODEL: model.encode()}
+    if os.path.isdir(model):
+        found = {}
+        for kind, name in ((START_MODEL, MODEL_JSON), (START_WEIGHTS, WEIGHTS)):
+            with open(os.path.join(model, name), "rb") as file:
+                found[kind] = file.read()
+        return found
+    if model.endswith(".json"):
+        with open(model, "rb") as file:
+            return {START_MODEL: file.read()}
+    return {}
+
+
+def memory_limit(spark: Any, params: TrainingParams) -> int:
+    """Bytes of rows that a rank keeps in memory; 0 leaves it to the rank, which sees its machine."""
+    given = params.getOrDefault(params.memoryLimit)
+    if given:
+        return int(given) << 20
+    for key in ("spark.executor.pyspark.memory", "spark.executor.memoryOverhead"):
+        text = _cluster.setting(spark, key, "")
+        if text:
+            executor_tasks = int(_cluster.setting(spark, "spark.executor.cores", "1")) // _cluster.task_cpus(spark)
+            return _cluster.parse_bytes(text) // max(1, executor_tasks) // 2
+    return 0
+
+
+class Fit:
+    """One call of `fit`."""
+
+    def __init__(self, params: TrainingParams, dataset: DataFrame, columns: Columns) -> None:
+        self.params = params
+        self.spark: Any = dataset.sparkSession
+        self.dataset = dataset
+        self.columns = columns
+        self.store = Store(self.spark, params.getCheckpointDir())
+        self.files = start_files(params.getModel())
+        self.timeout = params.getSlotTimeout()
+        self.workers = 0
+
+    # ---- the legs -----------------------------------------------------------------------------------------------
+
+    def run(self) -> Trained:
+        """Trains to the end."""
+        _cluster.check_settings(self.spark)
+        last = self._begin()
+        seconds = min(FIRST_LEG_SECONDS, self.params.getMaxLostWork())
+        self.workers = self._choose_workers()
+        while last is None or not last.report["done"]:
+            started = time.monotonic()
+            last = self._leg(last, seconds)
+            self._report(last, time.monotonic() - started)
+            seconds = self._next_seconds(last, time.monotonic() - started)
+        files = {name: last.file(self.spark, name) for name in (MODEL_JSON, WEIGHTS)}
+        return Trained(files, last.report, last.number, self.workers)
+
+    def _begin(self) -> Optional[Leg]:
+        """The leg to go on from, or None."""
+        if not self.params.getCheckpointDir():
+            if self.params.getResume():
+                raise BdlInvalidArgumentError("resume needs checkpointDir")
+            return None
+        if not self.params.getResume():
+            self.store.check_new()
+            return None
+        return self.store.newest()
+
+    def _choose_workers(self) -> int:
+        wanted = self.params.getNumWorkers()
+        if wanted:
+            _cluster.wait_for_slots(self.spark, wanted, self.timeout)
+        found = _cluster.default_slots(self.spark)
+        threads = self.params.getThreadsPerWorker() or _cluster.task_cpus(self.spark)
+        workers = wanted or found
+        idle = f" ({found} task slots; raise numWorkers to use them all)" if workers < found else ""
+        self._say(f"training on {workers} worker{'s' if workers != 1 else ''} x {threads} "
+                  f"thread{'s' if threads != 1 else ''}{idle}")
+        return workers
+
+    def _next_seconds(self, leg: Leg, wall: float) -> float:
+        """So long that the leg's start costs little, but not more than may be lost."""
+        overhead = max(1.0, wall - leg.report["seconds_of_leg"])
+        return min(self.params.getMaxLostWork(), max(FIRST_LEG_SECONDS, overhead / OVERHEAD_SHARE))
+
+    # ---- one leg ------------------------------------------------------------------------------------------------
+
+    def _job(self, last: Optional[Leg], seconds: float) -> Job:
+        params = self.params
+        options = train_options(params)
+        if not self.files:
+            options["model"] = params.getModel()
+        if self.columns.label is None:
+            options["target"] = "input"
+        return Job(
+            options=options, label_kind=self.columns.label_kind, n_classes=self.columns.n_classes, n_ranks=self.workers,
+            threads=params.getThreadsPerWorker(), secret=secrets.token_bytes(SECRET_BYTES),
+            encrypt=_cluster.is_encrypted(self.spark), ports=parse_ports(params.getPorts()),
+            interface=params.getInterface(), memory_limit=memory_limit(self.spark, params),
+            spill_directory=params.getSpillDir(), seconds=seconds, nonce=secrets.token_hex(8),
+            expected=None if last is None else last.report["keys"], keep_checkpoint=bool(params.getCheckpointDir()),
+        )
+
+    def _input(self, last: Optional[Leg], parts: list[int]) -> DataFrame:
+        """The rows for the barrier stage: blocks of samples, and for rank 0 what it starts from."""
+        rows = self.dataset.select(*self.columns.names).mapInArrow(block_maker(self.columns, parts), SCHEMA)
+        if last is not None:
+            from pyspark.sql import functions as F
+
+            rows = rows.union(last.rows(self.spark, CHECKPOINT).select(
+                F.lit(parts[0]).alias("part"), "kind", "number", "bytes"))
+        if self.files:
+            batches = [batch for kind, data in self.files.items() for batch in pieces(kind, data, parts)]
+            rows = rows.union(self.spark.createDataFrame(pa.Table.from_batches(batches)))
+        return rows
+
+    def _result(self, last: Optional[Leg], seconds: float) -> DataFrame:
+        job = self._job(last, seconds)
+        rows = self._input(last, parts_of(self.workers)).repartition(self.workers, "part")
+        return rows.mapInArrow(rank_function(job), SCHEMA, barrier=True).repartition(1)
+
+    def _leg(self, last: Optional[Leg], seconds: float) -> Leg:
+        """Runs a leg; with fewer workers where some have gone for good."""
+        while True:
+            try:
+                return self._try_leg(last, seconds)
+            except _cluster.TooFewSlots:
+                found = _cluster.measured_slots(self.spark, self.workers)
+                if found < 1 or found >= self.workers or (last is None and self.params.getNumWorkers() and not self._has_run):
+                    raise _cluster.few_slots(self.workers, found, self.timeout) from None
+                self._say(f"of {self.workers} task slots {found} are left: going on with {found} workers")
+                self.workers = found
+
+    _has_run = False
+
+    def _try_leg(self, last: Optional[Leg], seconds: float) -> Leg:
+        number = 1 if last is None else last.number + 1
+        with _cluster.small_batches(self.spark):
+            result = self._result(last, seconds)
+            if self.store.directory:
+                self._watched(lambda: self.store.write(number, result))
+                table = self.store.read_reports(number, [REPORT, ERROR])
+            else:
+                table = self._watched(result.toArrow)
+        error = report_of(table, ERROR) if of_kind(table, ERROR) else None
+        if error is not None:
+            raise error_of(error["code"], error["text"])
+        report = report_of(table, REPORT)
+        if report is None:
+            raise BdlFormatError(f"leg {number} gave no report")
+        if self.store.directory:
+            return self.store.commit(number, report)
+        return Leg(number, report, table=table)
+
+    def _watched(self, action: Any) -> Any:
+        try:
+            return _cluster.run_watched(self.spark, action, self.timeout, self._note_running)
+        except _cluster.TooFewSlots:
+            raise
+        except Exception as error:
+            raise _translated(error) from error
+
+    def _note_running(self) -> None:
+        self._has_run = True
+
+    # ---- progress -----------------------------------------------------------------------------------------------
+
+    def _say(self, text: str) -> None:
+        if self.params.getVerbose():
+            print(f"bdl: {text}", file=sys.stderr, flush=True)
+
+    def _report(self, leg: Leg, wall: float) -> None:
+        report = leg.report
+        values = [f"{name} {value:.4g}" for name, value in (report["history"][-1] if report["history"] else {}).items()
+                  if name != "epoch" and not math.isnan(value)]
+        self._say(
+            f"leg {leg.number}: epoch {report['epoch']}, iteration {report['iteration']}"
+            f"{', ' + ', '.join(values) if values else ''}, {report['samples_per_second']:.0f} rows/s; {wall:.1f} s, of which "
+            f"{report['seconds_of_leg']:.1f} s training{'; done' if report['done'] else ''}"
+        )
+
+
+def _translated(error: Exception) -> Exception:
+    """An error of a job as the error of bdl that a task raised, where there was one."""
+    import re
+
+    from bdl import errors
+
+    found = re.findall(r"^\s*bdl\.errors\.(Bdl\w+): (.*)$", str(error), re.M)
+    for name, text in found:
+        kind = getattr(errors, name, None)
+        if isinstance(kind, type) and issubclass(kind, BdlError):
+            return kind(text.strip())
+    return error

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Predictions in a task: one function for mapInArrow, which passes all columns on and adds its own.
+
+The model's files travel in the function; a worker process opens them once and keeps them by their hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from bdl._context import Handle
+from bdl.errors import BdlFormatError
+from bdl.spark._blocks import Array
+from bdl.spark._columns import Columns, Place, read_rows
+
+MODEL_JSON, WEIGHTS = "model.json", "weights.safetensors"
+KEPT_MODELS = 2  # open models that a worker process keeps
+PREDICT_ROWS = 4096  # predicted at once: bounds the memory beside the batch itself
+
+PREDICTION, ARRAY, PROBABILITY, RAW = "prediction", "array", "probability", "raw"
+
+
+@dataclass(frozen=True)
+class Output:
+    """A column that is added."""
+
+    name: str
+    what: str  # PREDICTION (class or number), ARRAY (numbers), PROBABILITY or RAW (vectors)
+
+
+@dataclass(frozen=True)
+class Files:
+    """A saved model's files, and the hash that names them in a worker."""
+
+    content: dict[str, bytes]
+    key: str
+
+    @staticmethod
+    def of(content: dict[str, bytes]) -> Files:
+        """Takes the hash."""
+        digest = hashlib.sha256()
+        for name in sorted(content):
+            digest.update(name.encode() + b"\0" + hashlib.sha256(content[name]).digest())
+        return Files(content, digest.hexdigest())
+
+    def write(self, directory: str) -> None:
+        """Writes them into a directory."""
+        for name, data in self.content.items():
+            with open(os.path.join(directory, name), "wb") as file:
+                file.write(data)
+
+
+_opened: OrderedDict[tuple[str, int], tuple[Handle, Handle, int]] = OrderedDict()
+
+
+def open_model(files: Files, threads: int) -> tuple[Handle, Handle, int]:
+    """Context, model and number of its outputs; the newest few are kept."""
+    from bdl.spark import _native
+
+    key = (files.key, threads)
+    if key not in _opened:
+        context = _native.make_context(threads)
+        with tempfile.TemporaryDirectory(prefix="bdl-model-") as directory:
+            files.write(directory)
+            model = _native.create("bdl_model_free", "bdl_model_open", context.pointer, os.fsencode(directory), 1,
+                                   parent=context)
+        _opened[key] = context, model, _native.n_outputs(model)
+        while len(_opened) > KEPT_MODELS:
+            _opened.popitem(last=False)
+    _opened.move_to_end(key)
+    return _opened[key]
+
+
+def last_layer(model_json: bytes) -> str:
+    """The type of the layer that gives the model's first output."""
+    graph = json.loads(model_json)["graph"]
+    name = str(graph["outputs"][0]).rpartition(":")[0] or str(graph["outputs"][0])
+    return next((str(node["type"]) for node in graph["nodes"] if node["name"] == name), "")
+
+
+def output_count(files: Files) -> int:
+    """Values of the model's first output."""
+    return open_model(files, 1)[2]
+
+
+def probabilities(raw: Array, last: str) -> Array:
+    """Class probabilities from the model's outputs, in double precision."""
+    values = raw.astype(np.float64)
+    if last == "softmax":
+        return values
+    if last != "log_softmax":
+        values -= values.max(axis=1, keepdims=True)
+    result: Array = np.exp(values)
+    if last != "log_softmax":
+        result /= result.sum(axis=1, keepdims=True)
+    return result
+
+
+def _lists(values: Array) -> pa.ListArray:
+    n, width = values.shape
+    offsets = pa.array(np.arange(n + 1, dtype=np.int32) * width)
+    return pa.ListArray.from_arrays(offsets, pa.array(np.ascontiguousarray(values).ravel()))
+
+
+def _vectors(values: Array) -> pa.StructArray:
+    """Dense vectors of pyspark.ml."""
+    n = len(values)
+    return pa.StructArray.from_arrays(
+        [pa.array(np.ones(n, np.int8)), pa.nulls(n, pa.int32()), pa.nulls(n, pa.list_(pa.int32())),
+         _lists(values.astype(np.float64))],
+        names=["type", "size", "indices", "values"],
+    )
+
+
+def _column(what: str, raw: Array, is_class: bool, last: str) -> pa.Array:
+    if what == RAW:
+        return _vectors(raw)
+    if what == PROBABILITY:
+        return _vectors(probabilities(raw, last))
+    if what == ARRAY:
+        return _lists(raw.astype(np.float64))
+    return pa.array(raw.argmax(axis=1).astype(np.float64) if is_class else raw[:, 0].astype(np.float64))
+
+
+def predictor(
+    files: Files, columns: Columns, outputs: tuple[Output, ...], is_class: bool, threads: int
+) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """The function for mapInArrow. `threads` 0 = spark.task.cpus."""
+
+    def add_predictions(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        from pyspark import TaskContext
+
+        from bdl.spark import _native
+
+        task: Any = TaskContext.get()
+        partition = task.partitionId() if task is not None else 0
+        cpus = task.cpus() if task is not None else 1
+        context, model, n_outputs = open_model(files, threads or cpus)
+        last = last_layer(files.content[MODEL_JSON])
+        first = 0
+        for batch in batches:
+            n = batch.num_rows
+            raw = np.empty((n, n_outputs), np.float32)
+            for at in range(0, n, PREDICT_ROWS):
+                part = batch.slice(at, PREDICT_ROWS)
+                rows = read_rows(part, columns, Place(partition, first + at))
+                raw[at : at + part.num_rows] = _native.predict(context, model, rows, n_outputs)
+            if columns.kind == "encoded" and np.isnan(raw).all(axis=1).any():
+                i = int(np.isnan(raw).all(axis=1).argmax())
+                raise BdlFormatError(
+                    f"column '{columns.features[0]}', {Place(partition, first).row(i)}: the image cannot be decoded"
+                )
+            first += n
+            arrays = [_column(output.what, raw, is_class, last) for output in outputs]
+            yield pa.RecordBatch.from_arrays([*batch.columns, *arrays], names=[*batch.schema.names, *(o.name for o in outputs)])
+
+    return add_predictions

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Spark's processes for tests, on the loopback interface, from the classes that the pyspark package brings: a standalone
+cluster of one master and some workers, and a Spark Connect server. Logs lie in the directory given."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pyspark
+
+START_SECONDS = 90
+
+
+def spark_home():
+    return pathlib.Path(pyspark.__file__).parent
+
+
+def environment():
+    """That of Spark's processes: this Python and this source tree for the workers, nothing from outside the machine."""
+    root = pathlib.Path(__file__).resolve().parents[2]
+    path = os.pathsep.join([os.environ.get("BDL_PYTHONPATH", str(root)), str(pathlib.Path(__file__).resolve().parent)])
+    return {**os.environ, "SPARK_HOME": str(spark_home()), "PYSPARK_PYTHON": sys.executable, "PYTHONPATH": path,
+            "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_NO_DAEMONIZE": "1"}
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def wait_for(what, found, seconds=START_SECONDS):
+    """Calls `found` until it gives something."""
+    deadline = time.monotonic() + seconds
+    while not (result := found()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"no {what} within {seconds} s")
+        time.sleep(0.2)
+    return result
+
+
+def listens(port):
+    with socket.socket() as s:
+        return s.connect_ex(("127.0.0.1", port)) == 0
+
+
+def children(pid):
+    """Process ids whose parent is `pid`."""
+    found = []
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            text = stat.read_text()
+        except OSError:
+            continue
+        if int(text.rsplit(")", 1)[1].split()[1]) == pid:
+            found.append(int(stat.parent.name))
+    return found
+
+
+def command_line(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
+
+
+def descendants(pid):
+    found = []
+    for child in children(pid):
+        found += [child, *descendants(child)]
+    return found
+
+
+class Process:
+    """A JVM with its log."""
+
+    def __init__(self, name, arguments, directory):
+        self.log = directory / f"{name}.log"
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen([str(spark_home() / "bin/spark-class"), *arguments], stdout=log, stderr=log,
+                                            stdin=subprocess.DEVNULL, env=environment(), cwd=directory)
+        self.name = name
+
+    def text(self):
+        return self.log.read_text(errors="replace")
+
+    def wait_for_text(self, pattern):
+        def look():
+            if self.process.poll() is not None:
+                raise RuntimeError(f"{self.name} ended: {self.text()[-2000:]}")
+            return re.search(pattern, self.text())
+        return wait_for(f"'{pattern}' in {self.log}", look)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        self.process.terminate()
+        try:
+            self.process.wait(15)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+
+class Standalone:
+    """A master and workers of one core each."""
+
+    def __init__(self, directory, workers=2, cores=1, memory="1g"):
+        self.directory = pathlib.Path(directory)
+        port = free_port()
+        self.url = f"spark://127.0.0.1:{port}"
+        self.master = Process("master", ["org.apache.spark.deploy.master.Master", "--host", "127.0.0.1", "--port", str(port),
+                                         "--webui-port", "0"], self.directory)
+        self.workers = []
+        try:
+            self.master.wait_for_text("New state: ALIVE|I have been elected leader")
+            for _ in range(workers):
+                self.add_worker(cores, memory)
+        except BaseException:
+            self.stop()
+            raise
+
+    def add_worker(self, cores=1, memory="1g"):
+        name = f"worker-{len(self.workers)}"
+        place = self.directory / name
+        place.mkdir()
+        worker = Process(name, ["org.apache.spark.deploy.worker.Worker", "--host", "127.0.0.1", "--webui-port", "0", "--cores",
+                                str(cores), "--memory", memory, "--work-dir", str(place), self.url], self.directory)
+        self.workers.append(worker)
+        worker.wait_for_text("Successfully registered with master")
+
+    def executors(self):
+        """Process ids of all executors."""
+        return [pid for worker in self.workers for pid in children(worker.process.pid)
+                if "CoarseGrainedExecutorBackend" in command_line(pid)]
+
+    def kill_executor(self):
+        """kill -9 for one executor; the cluster starts another."""
+        victim = wait_for("executor", self.executors)[0]
+        os.kill(victim, signal.SIGKILL)
+        return victim
+
+    def stop(self):
+        for worker in self.workers:
+            worker.stop()
+        self.master.stop()
+
+
+class Connect:
+    """A Spark Connect server."""
+
+    def __init__(self, directory, master="local[2]", settings=()):
+        self.port = free_port()
+        self.url = f"sc://127.0.0.1:{self.port}"
+        options = {"spark.connect.grpc.binding.address": "127.0.0.1", "spark.connect.grpc.binding.port": str(self.port),
+                   "spark.ui.enabled": "false", "spark.sql.artifact.copyFromLocalToFs.allowDestLocal": "true",
+                   **dict(settings)}
+        confs = [part for key, value in options.items() for part in ("--conf", f"{key}={value}")]
+        self.server = Process("connect", ["org.apache.spark.deploy.SparkSubmit", "--class",
+                                          "org.apache.spark.sql.connect.service.SparkConnectServer", "--master", master, *confs,
+                                          "spark-internal"], pathlib.Path(directory))
+        wait_for("Spark Connect server", lambda: listens(self.port))
+
+    def stop(self):
+        self.server.stop()
