@@ -17,11 +17,15 @@ except ImportError as error:
 if tuple(int(part) for part in _pyspark.__version__.split(".")[:3] if part.isdigit()) < (4, 0, 1):
     raise ImportError(f"bdl.spark needs pyspark 4.0.1 or newer, found {_pyspark.__version__}")
 
+from bdl.spark.estimator import BdlClassifier, BdlEstimator, BdlRegressor
 from bdl.spark.model import BdlClassificationModel, BdlModel, BdlRegressionModel, TrainingSummary
 
 __all__ = [
     "BdlClassificationModel",
+    "BdlClassifier",
+    "BdlEstimator",
     "BdlModel",
     "BdlRegressionModel",
+    "BdlRegressor",
     "TrainingSummary",
 ]

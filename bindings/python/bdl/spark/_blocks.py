@@ -14,14 +14,13 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 
 from bdl.errors import BdlFormatError
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Bytes = Union[bytes, bytearray, memoryview, Array]
 
 MAGIC = b"BDLR"
 VERSION = 1
@@ -30,7 +29,7 @@ MAX_RANK = 8
 U8, F32, ENCODED = 0, 1, 2
 BLOCK_BYTES = 2 << 20  # of values in a block, a row at least: many blocks a task, few rows for Spark to move
 
-_DTYPES = {U8: np.dtype("u1"), F32: np.dtype("<f4")}
+_DTYPES: dict[int, np.dtype[Any]] = {U8: np.dtype("u1"), F32: np.dtype("<f4")}
 
 
 @dataclass
@@ -94,12 +93,12 @@ class Rows:
             at += part.nbytes
 
 
-def decode(block: Bytes) -> Rows:
+def decode(block: Any) -> Rows:
     """The rows of a block, as views of it."""
     data = np.frombuffer(block, np.uint8)
     if len(data) < HEADER.size:
         raise BdlFormatError(f"a block of rows has at least {HEADER.size} bytes, found {len(data)}")
-    magic, version, dtype, rank, n, width, *dims = HEADER.unpack_from(data)
+    magic, version, dtype, rank, n, width, *dims = HEADER.unpack_from(block)
     if magic != MAGIC or version != VERSION or dtype not in (U8, F32, ENCODED) or rank > MAX_RANK:
         raise BdlFormatError(
             f"expected a block of rows ({MAGIC!r} {VERSION}), found {magic!r} {version}, dtype {dtype}, rank {rank}: is the "

@@ -31,6 +31,19 @@ def setting(spark: Any, key: str, default: str) -> str:
     return str(spark.conf.get(key, default))
 
 
+_UNITS = {"": 1 << 20, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+
+def parse_bytes(text: str) -> int:
+    """A size as Spark writes it, '512m' or '2g'; without a unit MiB, as for memory."""
+    number = text.strip().lower().rstrip("b") if text.strip().lower() != "b" else ""
+    unit = number[-1:] if number[-1:].isalpha() else ""
+    digits = number[: len(number) - len(unit)]
+    if unit not in _UNITS or not digits.isdigit():
+        raise BdlInvalidArgumentError(f"expected a size such as '512m' or '2g', found '{text}'")
+    return int(digits) * _UNITS[unit]
+
+
 def is_on(spark: Any, key: str) -> bool:
     """Whether a switch is on."""
     return setting(spark, key, "false").lower() == "true"
@@ -151,9 +164,10 @@ def small_batches(spark: Any) -> Iterator[None]:
 class _Watch:
     """Cancels a job none of whose tasks runs for too long."""
 
-    def __init__(self, spark: Any, seconds: float) -> None:
+    def __init__(self, spark: Any, seconds: float, on_running: Callable[[], None]) -> None:
         self.spark = spark
         self.seconds = seconds
+        self.on_running = on_running
         self.tag = f"bdl-{uuid.uuid4().hex}"
         self.is_idle = False
         self._running = 0
@@ -198,6 +212,7 @@ class _Watch:
         while not self._stop.wait(POLL_SECONDS):
             if self._count_running() > 0:
                 last = time.monotonic()
+                self.on_running()
             elif time.monotonic() - last > self.seconds:
                 self.is_idle = True
                 if is_connect(self.spark):
@@ -207,9 +222,9 @@ class _Watch:
                 return
 
 
-def run_watched(spark: Any, action: Callable[[], T], seconds: float) -> T:
-    """Runs an action. Raises TooFewSlots if for so long none of its tasks ran."""
-    with _Watch(spark, seconds) as watch:
+def run_watched(spark: Any, action: Callable[[], T], seconds: float, on_running: Callable[[], None]) -> T:
+    """Runs an action. Raises TooFewSlots if for so long none of its tasks ran; calls `on_running` while some do."""
+    with _Watch(spark, seconds, on_running) as watch:
         try:
             return action()
         except Exception as error:

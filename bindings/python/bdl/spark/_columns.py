@@ -125,7 +125,7 @@ def _equal_lists(array: pa.Array, name: str, place: Place, width: int) -> tuple[
     """The values of lists that all have one length, and that length. `width` 0 = that of the first."""
     _refuse_nulls(array, name, place)
     offsets = _offsets(array)
-    lengths = np.diff(offsets)
+    lengths: Array = np.diff(offsets)
     width = width or (int(lengths[0]) if len(lengths) else 0)
     if (lengths != width).any():
         i = _first(lengths != width)
@@ -163,8 +163,8 @@ def _vector_values(array: pa.Array, name: str, place: Place, width: int) -> Arra
     if (types == 1).all():
         return numbers[offsets[0] : offsets[-1]].reshape(len(array), width)
     result = np.zeros((len(array), width), np.float32)
-    for i in np.flatnonzero(types == 1):  # dense ones among sparse: few, or the branch above would do
-        result[i] = numbers[offsets[i] : offsets[i + 1]]
+    for row in np.flatnonzero(types == 1):  # dense ones among sparse: few, or the branch above would do
+        result[row] = numbers[offsets[row] : offsets[row + 1]]
     sparse = np.flatnonzero(types == 0)
     indices = array.field("indices")
     at = _offsets(indices)

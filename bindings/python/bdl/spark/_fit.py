@@ -8,24 +8,25 @@ The last exchange makes the barrier stage one that Spark tries again by itself w
 
 from __future__ import annotations
 
-import json
 import math
 import os
+import re
 import secrets
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Optional
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
-from bdl.errors import BdlError, BdlFormatError, BdlInvalidArgumentError, BdlStateError, error_of
+from bdl import errors
+from bdl.errors import BdlError, BdlFormatError, BdlInvalidArgumentError, error_of
 from bdl.spark import _cluster, _files
 from bdl.spark._checkpoint import Leg, Store, of_kind, report_of
 from bdl.spark._columns import Columns
 from bdl.spark._rank import CHECKPOINT, ERROR, REPORT, START_MODEL, START_WEIGHTS, Job, rank_function
-from bdl.spark._rows import SCHEMA, batch_of, block_maker, parts_of, pieces
+from bdl.spark._rows import SCHEMA, block_maker, parts_of, pieces
 from bdl.spark._transform import MODEL_JSON, WEIGHTS
 from bdl.spark.params import TrainingParams
 
@@ -74,10 +75,11 @@ def parse_ports(text: str) -> tuple[int, int]:
 
 
 def start_files(model: str) -> dict[str, bytes]:
-    """What the ranks need of the model to begin with: nothing for a ready-made one; a graph; or graph and weights."""
+    """What the ranks need of the model to begin with: nothing for a ready-made one; a graph; or graph and weights. A
+    directory is known by its '/': './lenet' is one, 'lenet' the ready-made model."""
     if model.lstrip().startswith("{"):
         return {START_MODEL: model.encode()}
-    if os.path.isdir(model):
+    if os.sep in model and os.path.isdir(model):
         found = {}
         for kind, name in ((START_MODEL, MODEL_JSON), (START_WEIGHTS, WEIGHTS)):
             with open(os.path.join(model, name), "rb") as file:
@@ -114,6 +116,7 @@ class Fit:
         self.files = start_files(params.getModel())
         self.timeout = params.getSlotTimeout()
         self.workers = 0
+        self._has_run = False  # some task of this fit ran
 
     # ---- the legs -----------------------------------------------------------------------------------------------
 
@@ -156,7 +159,7 @@ class Fit:
 
     def _next_seconds(self, leg: Leg, wall: float) -> float:
         """So long that the leg's start costs little, but not more than may be lost."""
-        overhead = max(1.0, wall - leg.report["seconds_of_leg"])
+        overhead = max(1.0, wall - float(leg.report["seconds_of_leg"]))
         return min(self.params.getMaxLostWork(), max(FIRST_LEG_SECONDS, overhead / OVERHEAD_SHARE))
 
     # ---- one leg ------------------------------------------------------------------------------------------------
@@ -169,10 +172,12 @@ class Fit:
         if self.columns.label is None:
             options["target"] = "input"
         return Job(
-            options=options, label_kind=self.columns.label_kind, n_classes=self.columns.n_classes, n_ranks=self.workers,
+            options=options, label_kind=self.columns.label_kind, n_classes=self.columns.n_classes,
+            validates=self.columns.validation is not None, n_ranks=self.workers,
             threads=params.getThreadsPerWorker(), secret=secrets.token_bytes(SECRET_BYTES),
             encrypt=_cluster.is_encrypted(self.spark), ports=parse_ports(params.getPorts()),
-            interface=params.getInterface(), memory_limit=memory_limit(self.spark, params),
+            interface=params.getInterface(), memory_limit=memory_limit(self.spark, params) // 2,  # once as pushed, once as exchanged
+           
             spill_directory=params.getSpillDir(), seconds=seconds, nonce=secrets.token_hex(8),
             expected=None if last is None else last.report["keys"], keep_checkpoint=bool(params.getCheckpointDir()),
         )
@@ -186,7 +191,7 @@ class Fit:
             rows = rows.union(last.rows(self.spark, CHECKPOINT).select(
                 F.lit(parts[0]).alias("part"), "kind", "number", "bytes"))
         if self.files:
-            batches = [batch for kind, data in self.files.items() for batch in pieces(kind, data, parts)]
+            batches = [batch for kind, data in self.files.items() for part in parts for batch in pieces(kind, data, part)]
             rows = rows.union(self.spark.createDataFrame(pa.Table.from_batches(batches)))
         return rows
 
@@ -207,8 +212,6 @@ class Fit:
                 self._say(f"of {self.workers} task slots {found} are left: going on with {found} workers")
                 self.workers = found
 
-    _has_run = False
-
     def _try_leg(self, last: Optional[Leg], seconds: float) -> Leg:
         number = 1 if last is None else last.number + 1
         with _cluster.small_batches(self.spark):
@@ -224,6 +227,9 @@ class Fit:
         report = report_of(table, REPORT)
         if report is None:
             raise BdlFormatError(f"leg {number} gave no report")
+        before: dict[str, Any] = {"history": [], "seconds": 0.0} if last is None else last.report
+        report["history"] = [*before["history"], *report["history"]]
+        report["seconds"] = before["seconds"] + report["seconds_of_leg"]
         if self.store.directory:
             return self.store.commit(number, report)
         return Leg(number, report, table=table)
@@ -258,10 +264,6 @@ class Fit:
 
 def _translated(error: Exception) -> Exception:
     """An error of a job as the error of bdl that a task raised, where there was one."""
-    import re
-
-    from bdl import errors
-
     found = re.findall(r"^\s*bdl\.errors\.(Bdl\w+): (.*)$", str(error), re.M)
     for name, text in found:
         kind = getattr(errors, name, None)

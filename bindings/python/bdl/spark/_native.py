@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import ctypes
-from ctypes import POINTER, c_bool, c_char_p, c_float, c_int32, c_int64, c_size_t, c_uint8, c_uint64, c_void_p
+import os
+from collections.abc import Callable, Sequence
+from ctypes import CFUNCTYPE, POINTER, c_bool, c_char_p, c_double, c_float, c_int32, c_int64, c_size_t, c_uint8, c_uint64, c_void_p
 from typing import Any
 
 import numpy as np
 
 from bdl import _lib
 from bdl._context import Handle
+from bdl.spark import _blocks
 from bdl.spark._blocks import Array, Rows
 
 F32, U8 = 0, 4  # bdl_dtype
@@ -53,6 +56,51 @@ class DataStats(ctypes.Structure):
     ]
 
 
+class GroupOptions(ctypes.Structure):
+    """bdl_group_options"""
+
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("rank", c_int32),
+        ("n_ranks", c_int32),
+        ("secret", c_char_p),
+        ("bind", c_char_p),
+        ("first_port", c_int32),
+        ("last_port", c_int32),
+        ("connect_seconds", c_double),
+        ("wait_seconds", c_double),
+        ("silence_seconds", c_double),
+        ("encrypt", c_bool),
+    ]
+
+
+class Event(ctypes.Structure):
+    """bdl_event"""
+
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("kind", c_int32),
+        ("epoch", c_int64),
+        ("iteration", c_int64),
+        ("step", c_int64),
+        ("steps", c_int64),
+        ("loss", c_double),
+        ("rate", c_double),
+        ("samples_per_second", c_double),
+        ("seconds", c_double),
+        ("n_metrics", c_int32),
+        ("metric_names", POINTER(c_char_p)),
+        ("metrics", POINTER(c_double)),
+        ("path", c_char_p),
+        ("reason", c_char_p),
+        ("epochs", c_int64),
+        ("seconds_left", c_double),
+    ]
+
+
+EVENT_EPOCH, EVENT_END = 3, 5
+EVENT_FUNCTION = CFUNCTYPE(None, c_void_p, POINTER(Event))
+
 _OUT = POINTER(c_void_p)
 _PUSH = [c_void_p, c_int64, c_void_p, c_void_p, c_void_p, c_void_p]
 
@@ -67,6 +115,20 @@ SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "bdl_model_open": (c_int32, [c_void_p, c_char_p, c_uint64, _OUT]),
     "bdl_model_sizes": (c_int32, [c_void_p, POINTER(c_int64), POINTER(c_int64)]),
     "bdl_model_free": (None, [c_void_p]),
+    "bdl_group_create": (c_int32, [c_void_p, POINTER(GroupOptions), _OUT]),
+    "bdl_group_address": (c_char_p, [c_void_p]),
+    "bdl_group_connect": (c_int32, [c_void_p, POINTER(c_char_p)]),
+    "bdl_group_free": (None, [c_void_p]),
+    "bdl_options_create": (c_int32, [c_void_p, c_char_p, _OUT]),
+    "bdl_options_set": (c_int32, [c_void_p, c_char_p, c_char_p]),
+    "bdl_options_set_group": (c_int32, [c_void_p, c_void_p]),
+    "bdl_options_free": (None, [c_void_p]),
+    "bdl_trainer_create_on": (c_int32, [c_void_p] * 5 + [_OUT]),
+    "bdl_trainer_run": (c_int32, [c_void_p, EVENT_FUNCTION, c_void_p]),
+    "bdl_trainer_checkpoint": (c_int32, [c_void_p, c_char_p]),
+    "bdl_trainer_save": (c_int32, [c_void_p, c_char_p]),
+    "bdl_trainer_fingerprint": (None, [c_void_p, c_char_p]),
+    "bdl_trainer_free": (None, [c_void_p]),
     "bdl_predict_on": (c_int32, [c_void_p, c_void_p, c_void_p, c_void_p, POINTER(c_float), POINTER(c_int64)]),
 }
 
@@ -98,18 +160,15 @@ def make_context(threads: int) -> Handle:
     return create("bdl_context_free", "bdl_context_create", ctypes.byref(options), parent=None)
 
 
-def data_options(rows: Rows, label_kind: str, **others: Any) -> DataOptions:
-    """Options for rows that look like these."""
+def data_options(shape: Sequence[int], dtype: int, n_labels: int, label_kind: str, **others: Any) -> DataOptions:
+    """Options for rows of this shape and of a dtype of _blocks."""
     options = DataOptions(
-        struct_size=ctypes.sizeof(DataOptions), dtype=F32 if rows.values.dtype.itemsize == 4 else U8, rank=len(rows.shape),
-        shape=_lib.Shape(*rows.shape), is_encoded=rows.sizes is not None, label_kind=LABEL_KINDS[label_kind], **others,
+        struct_size=ctypes.sizeof(DataOptions), dtype=F32 if dtype == _blocks.F32 else U8, rank=len(shape),
+        shape=_lib.Shape(*shape), is_encoded=dtype == _blocks.ENCODED, label_kind=LABEL_KINDS[label_kind], **others,
     )
-    if label_kind == "floats" and rows.labels.shape[1] > 1:
+    if label_kind == "floats":
         options.target_rank = 1
-        options.target_shape = _lib.Shape(rows.labels.shape[1])
-    elif label_kind == "floats":
-        options.target_rank = 1
-        options.target_shape = _lib.Shape(1)
+        options.target_shape = _lib.Shape(n_labels)
     return options
 
 
@@ -135,7 +194,7 @@ def push(data: Handle, rows: Rows, label_kind: str) -> None:
 
 def lend(context: Handle, rows: Rows) -> Handle:
     """Data over rows without labels, which must live as long; encoded images are copied."""
-    options = data_options(rows, "none")
+    options = data_options(rows.shape, rows.dtype, 0, "none")
     if rows.sizes is None:
         return create("bdl_data_free", "bdl_data_wrap", context.pointer, ctypes.byref(options), len(rows),
                       rows.values.ctypes.data, None, None, None, parent=context)
@@ -164,3 +223,65 @@ def n_outputs(model: Handle) -> int:
     inputs, outputs = c_int64(), c_int64()
     call("bdl_model_sizes", model.pointer, ctypes.byref(inputs), ctypes.byref(outputs))
     return outputs.value
+
+
+# ---- groups and training -----------------------------------------------------------------------------------------
+
+
+def listen(context: Handle, rank: int, n_ranks: int, secret: bytes, bind: str, ports: tuple[int, int],
+           encrypt: bool) -> Handle:
+    """A group that listens for the other ranks."""
+    options = GroupOptions(struct_size=ctypes.sizeof(GroupOptions), rank=rank, n_ranks=n_ranks, secret=secret,
+                           bind=bind.encode(), first_port=ports[0], last_port=ports[1], encrypt=encrypt)
+    return create("bdl_group_free", "bdl_group_create", context.pointer, ctypes.byref(options), parent=context)
+
+
+def address(group: Handle) -> str:
+    """Where the group listens; "" with one rank."""
+    return str(_lib.library().bdl_group_address(group.pointer).decode())
+
+
+def connect(group: Handle, addresses: Sequence[str]) -> None:
+    """Connects to all ranks."""
+    call("bdl_group_connect", group.pointer, (c_char_p * len(addresses))(*[a.encode() for a in addresses]))
+
+
+def keys(data: Handle) -> dict[str, Any]:
+    """Number of rows, and sums over their keys that tell whether two sets of rows are equal."""
+    stats = DataStats(struct_size=ctypes.sizeof(DataStats))
+    call("bdl_data_get_stats", data.pointer, ctypes.byref(stats))
+    return {"rows": stats.n_rows, "xor": bytes(stats.key_xor).hex(), "sum": bytes(stats.key_sum).hex()}
+
+
+def make_options(context: Handle, values: dict[str, str], group: Handle) -> Handle:
+    """Options of `bdl train` for the ranks of a group."""
+    options = create("bdl_options_free", "bdl_options_create", context.pointer, b"train", parent=context)
+    for name, value in values.items():
+        call("bdl_options_set", options.pointer, name.encode(), os.fsencode(value))
+    call("bdl_options_set_group", options.pointer, group.pointer)
+    return options
+
+
+def make_trainer(context: Handle, options: Handle, data: Handle, validation: Handle | None) -> Handle:
+    """A trainer on data."""
+    return create("bdl_trainer_free", "bdl_trainer_create_on", context.pointer, options.pointer, None, data.pointer,
+                  None if validation is None else validation.pointer, parent=context)
+
+
+def train(trainer: Handle, on_event: Callable[[Event], None]) -> None:
+    """Trains to the end, or to the end of the time."""
+    function = EVENT_FUNCTION(lambda _, event: on_event(event.contents))
+    call("bdl_trainer_run", trainer.pointer, function, None)
+
+
+def metrics(event: Event) -> dict[str, float]:
+    """What validation measured, by name."""
+    names = [(event.metric_names[i] or b"").decode() for i in range(event.n_metrics)]
+    return {f"val_{name}": event.metrics[i] for i, name in enumerate(names)}
+
+
+def fingerprint(trainer: Handle) -> str:
+    """The hash over weights, running buffers and the method's state."""
+    text = ctypes.create_string_buffer(65)
+    _lib.library().bdl_trainer_fingerprint(trainer.pointer, text)
+    return text.value.decode()

@@ -8,6 +8,7 @@ again come back as a row, too, so that Spark does not try; those that come from 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -23,16 +24,17 @@ import pyarrow as pa
 from bdl._context import Handle
 from bdl.errors import (
     BdlCancelledError, BdlError, BdlInternalError, BdlInvalidArgumentError, BdlIOError, BdlShapeError, BdlStateError,
+    error_of,
 )
 from bdl.spark import _native
 from bdl.spark._blocks import Rows, decode
 from bdl.spark._rows import TRAINING, VALIDATION, join, pieces
 from bdl.spark._transform import MODEL_JSON, WEIGHTS
 
-CHECKPOINT, START_MODEL, REPORT, ERROR = "checkpoint", "start model", "report", "error"
+CHECKPOINT, START_MODEL, START_WEIGHTS = "checkpoint", "start model", "start weights"
+REPORT, ERROR = "report", "error"
 NOT_DETERMINISTIC = "input is not deterministic: cache or write it first"
 DATA_NAME = "DataFrame"  # of every fit, so that checkpoints fit each other
-FILE_TRAINED = "trained"
 
 # A second try may succeed after these.
 RETRIED = (BdlIOError, BdlCancelledError, BdlInternalError, BdlStateError)
@@ -45,6 +47,7 @@ class Job:
     options: dict[str, str]  # of `bdl train`
     label_kind: str
     n_classes: int
+    validates: bool
     n_ranks: int
     threads: int  # 0 = spark.task.cpus
     secret: bytes = field(repr=False)
@@ -77,6 +80,101 @@ def rank_function(job: Job) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.
     return train_rank
 
 
+def _as_number(text: str) -> int:
+    """The sum of keys, two words (high, low), each little-endian."""
+    raw = bytes.fromhex(text)
+    return int.from_bytes(raw[:8], "little") << 64 | int.from_bytes(raw[8:], "little")
+
+
+class _Data:
+    """The rows of this rank on their way into the library."""
+
+    def __init__(self, context: Handle, job: Job) -> None:
+        self.context = context
+        self.job = job
+        self.form: Optional[dict[str, Any]] = None  # of the rows seen
+        self.handles: dict[str, Handle] = {}
+
+    def _make(self, kind: str, form: dict[str, Any]) -> Handle:
+        job = self.job
+        directory = job.spill_directory or os.environ.get("SPARK_LOCAL_DIRS", "").split(",")[0] or tempfile.gettempdir()
+        options = _native.data_options(
+            tuple(form["shape"]), form["dtype"], form["width"], job.label_kind, n_classes=job.n_classes,
+            name=DATA_NAME.encode(), memory_limit=job.memory_limit, spill_directory=directory.encode(),
+        )
+        made = _native.create("bdl_data_free", "bdl_data_create", self.context.pointer, ctypes.byref(options),
+                              parent=self.context)
+        self.handles[kind] = made
+        return made
+
+    def push(self, kind: str, rows: Rows) -> None:
+        """Adds rows, which must look like those before."""
+        form = {"shape": list(rows.shape), "dtype": rows.dtype, "width": rows.labels.shape[1]}
+        self.form = self.form or form
+        if form != self.form:
+            raise BdlShapeError(f"rows of one shape are needed, found {self.form['shape']} and {form['shape']}")
+        _native.push(self.handles.get(kind) or self._make(kind, form), rows, self.job.label_kind)
+
+    def keys(self) -> dict[str, Any]:
+        """Number and sums of keys of the training rows."""
+        if TRAINING not in self.handles:
+            return {"rows": 0, "xor": "00" * 16, "sum": "00" * 16}
+        return _native.keys(self.handles[TRAINING])
+
+    def finish(self, everyone: list[dict[str, Any]]) -> None:
+        """Ends the pushes. Ranks without rows learn from the others what rows look like."""
+        forms = [one["form"] for one in everyone if one["form"] is not None]
+        if any(form != forms[0] for form in forms):
+            raise BdlShapeError(f"rows of one shape are needed, found {', '.join(str(f['shape']) for f in forms)}")
+        for kind in (TRAINING, VALIDATION)[: 2 if self.job.validates else 1]:
+            made = self.handles.get(kind) or self._make(kind, forms[0])
+            _native.call("bdl_data_finish", made.pointer)
+
+    def close(self) -> None:
+        """Frees the rows."""
+        for handle in self.handles.values():
+            handle.close()
+        self.handles.clear()
+
+
+class Record:
+    """What a try of a leg leaves on its machine for a later try of the same leg: the sums of its keys."""
+
+    def __init__(self, nonce: str) -> None:
+        self.path = os.path.join(tempfile.gettempdir(), f"bdl-{os.getuid()}-{nonce}.json")
+
+    def read(self) -> Optional[dict[str, Any]]:
+        """What an earlier try saw, or None."""
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW)
+        except OSError:
+            return None
+        with os.fdopen(descriptor) as file:
+            text = file.read()
+        if os.stat(self.path).st_uid != os.getuid():
+            return None
+        try:
+            found: dict[str, Any] = json.loads(text)
+        except ValueError:  # the try died while it wrote
+            return None
+        return found
+
+    def write(self, keys: dict[str, Any]) -> None:
+        """Leaves the record; several ranks of a machine write the same."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        try:
+            descriptor = os.open(self.path, flags, 0o600)
+        except OSError:
+            return
+        with os.fdopen(descriptor, "w") as file:
+            file.write(json.dumps(keys))
+
+    def remove(self) -> None:
+        """The leg has ended."""
+        with contextlib.suppress(OSError):
+            os.unlink(self.path)
+
+
 class _Rank:
     """A rank and what it owns."""
 
@@ -85,7 +183,9 @@ class _Rank:
         self.task = task
         self.rank: int = task.partitionId()
         self.begin = time.time()
-        self.files: dict[str, dict[int, bytes]] = {CHECKPOINT: {}, START_MODEL: {}, WEIGHTS: {}}
+        self.files: dict[str, dict[int, bytes]] = {}
+        self.keys: dict[str, Any] = {}  # of the rows of all ranks
+        self.record = Record(job.nonce)
 
     def run(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Trains the leg and gives its results."""
@@ -93,13 +193,53 @@ class _Rank:
             context = _native.make_context(self.job.threads or self.task.cpus())
             stack.callback(context.close)
             directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="bdl-rank-"))
-            blocks = self._blocks(batches)
-            first = next(blocks, None)
-            group, forms = self._join(context, first[1] if first else None)
-            stack.callback(group.close)
-            data = self._collect(context, group, first, blocks, forms, stack)
-            result = self._train(context, group, data, directory)
-            yield from result
+            failure: Optional[BdlError] = None
+            data = _Data(context, self.job)
+            stack.callback(data.close)
+            try:
+                self._take(batches, data)
+                group = self._listen(context)
+                stack.callback(group.close)
+            except BdlError as error:  # the others wait at the rendezvous: told there, all end
+                failure = error
+            everyone = self._meet(None if failure else group, data, failure)
+            _native.connect(group, [one["address"] for one in everyone])
+            self._check_rows(everyone)
+            data.finish(everyone)
+            yield from self._train(context, group, data, directory)
+            self.record.remove()
+
+    # ---- rows ---------------------------------------------------------------------------------------------------
+
+    def _take(self, batches: Iterator[pa.RecordBatch], data: _Data) -> None:
+        """Pushes blocks of samples as they come; pieces of files are put aside."""
+        for batch in batches:
+            kinds = batch.column("kind").to_pylist()
+            numbers = batch.column("number").to_pylist()
+            for i, (kind, number) in enumerate(zip(kinds, numbers)):
+                piece = batch.column("bytes")[i].as_buffer()
+                if kind in (TRAINING, VALIDATION):
+                    data.push(kind, decode(piece))
+                else:
+                    self.files.setdefault(kind, {})[number] = piece.to_pybytes()
+
+    def _check_rows(self, everyone: list[dict[str, Any]]) -> None:
+        """The rows of all ranks must be those that earlier legs, and an earlier try of this one, saw."""
+        n, key_xor, key_sum = 0, 0, 0
+        for one in everyone:
+            n += one["keys"]["rows"]
+            key_xor ^= int(one["keys"]["xor"], 16)
+            key_sum += _as_number(one["keys"]["sum"])
+        if n == 0:
+            raise BdlInvalidArgumentError("the DataFrame has no rows to train on")
+        self.keys = {"rows": n, "xor": f"{key_xor:032x}", "sum": f"{key_sum % (1 << 128):032x}"}
+        for seen in (self.job.expected, self.record.read()):
+            if seen is not None and seen != self.keys:
+                raise BdlInvalidArgumentError(
+                    f"{NOT_DETERMINISTIC} (computed once it had {seen['rows']} rows, computed again {n}"
+                    f"{' others' if n == seen['rows'] else ''})"
+                )
+        self.record.write(self.keys)
 
     # ---- the rendezvous -----------------------------------------------------------------------------------------
 
@@ -108,68 +248,89 @@ class _Rank:
         address = str(self.task.getTaskInfos()[self.rank].address)
         return address.rsplit(":", 1)[0].strip("[]") if ":" in address else address
 
-    def _join(self, context: Handle, first: Optional[Rows]) -> tuple[Handle, list[dict[str, Any]]]:
-        """Connects all ranks; gives the group and what each rank's rows look like."""
+    def _listen(self, context: Handle) -> Handle:
         job = self.job
-        n = self.task.getTaskInfos()
-        if len(n) != job.n_ranks:
-            raise BdlStateError(f"expected {job.n_ranks} tasks, Spark started {len(n)}")
-        group = _native.listen(context, self.rank, job.n_ranks, job.secret, job.interface or self._host(), job.ports,
-                               job.encrypt)
-        form = None if first is None else {"shape": list(first.shape), "dtype": first.dtype, "width": first.labels.shape[1]}
-        told = json.dumps({"address": _native.address(group), "form": form})
-        everyone = [json.loads(text) for text in self.task.allGather(told)]
-        _native.connect(group, [one["address"] for one in everyone])
-        return group, [one["form"] for one in everyone if one["form"] is not None]
+        found = len(self.task.getTaskInfos())
+        if found != job.n_ranks:
+            raise BdlStateError(f"expected {job.n_ranks} tasks, Spark started {found}")
+        return _native.listen(context, self.rank, job.n_ranks, job.secret, job.interface or self._host(), job.ports,
+                              job.encrypt)
 
-    # ---- rows ---------------------------------------------------------------------------------------------------
+    def _meet(self, group: Optional[Handle], data: _Data, failure: Optional[BdlError]) -> list[dict[str, Any]]:
+        """What each rank has to say: its address and what its rows are like, or why it fails. The one rendezvous."""
+        told: dict[str, Any] = {"address": _native.address(group) if group else ""}
+        if failure is None:
+            told.update(form=data.form, keys=data.keys())
+        else:
+            told.update(code=failure.code, text=str(failure))
+        everyone: list[dict[str, Any]] = [json.loads(text) for text in self.task.allGather(json.dumps(told))]
+        for one in everyone:
+            if "code" in one:
+                raise failure or error_of(one["code"], one["text"])
+        return everyone
 
-    def _blocks(self, batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[str, Rows]]:
-        """Blocks of samples as they come; pieces of files are put aside."""
-        for batch in batches:
-            kinds = batch.column("kind").to_pylist()
-            numbers = batch.column("number").to_pylist()
-            for i, (kind, number) in enumerate(zip(kinds, numbers)):
-                data = batch.column("bytes")[i].as_buffer()
-                if kind in (TRAINING, VALIDATION):
-                    yield kind, decode(data)
-                else:
-                    self.files.setdefault(kind, {})[number] = data.to_pybytes()
+    # ---- training -----------------------------------------------------------------------------------------------
 
-    def _collect(self, context: Handle, group: Handle, first: Optional[tuple[str, Rows]], blocks: Iterator[tuple[str, Rows]],
-                 forms: list[dict[str, Any]], stack: ExitStack) -> dict[str, Handle]:
-        """Pushes all rows, which the library brings to the ranks that own them."""
-        if not forms:
-            raise BdlInvalidArgumentError("the DataFrame has no rows to train on")
-        form = forms[0]
-        if any(other != form for other in forms):
-            raise BdlShapeError(f"rows of one shape are needed, found {[f['shape'] for f in forms]}")
-        job = self.job
-        data = {}
-        for kind in (TRAINING, VALIDATION):
-            options = _native.data_options(
-                tuple(form["shape"]), form["dtype"], form["width"], job.label_kind, n_classes=job.n_classes,
-                name=DATA_NAME.encode(), memory_limit=job.memory_limit,
-                spill_directory=self._spill_directory().encode(),
-            )
-            data[kind] = _native.make_data(context, options, group)
-            stack.callback(data[kind].close)
-        pending = [first] if first else []
-        counts = {TRAINING: 0, VALIDATION: 0}
-        for kind, rows in [*pending]:
-            counts[kind] += self._push(data[kind], rows, form)
-        for kind, rows in blocks:
-            counts[kind] += self._push(data[kind], rows, form)
-        return data
+    def _options(self, directory: str) -> dict[str, str]:
+        """The options of `bdl train`, with the files that came as rows written into `directory`."""
+        options = dict(self.job.options)
+        if START_MODEL in self.files:
+            options["model"] = self._write(directory, START_MODEL, MODEL_JSON)
+        if START_WEIGHTS in self.files:
+            self._write(directory, START_WEIGHTS, WEIGHTS)
+            options["model"] = directory
+        if CHECKPOINT in self.files:
+            options["start"] = self._write(directory, CHECKPOINT, "start.bdlckpt")
+        if self.job.seconds:
+            options["seconds"] = repr(self.job.seconds)
+        return options
 
-    def _push(self, data: Handle, rows: Rows, form: dict[str, Any]) -> int:
-        found = {"shape": list(rows.shape), "dtype": rows.dtype, "width": rows.labels.shape[1]}
-        if found != form:
-            raise BdlShapeError(f"rows of one shape are needed, found {form['shape']} and {found['shape']}")
-        _native.push(data, rows, self.job.label_kind)
-        return len(rows)
+    def _write(self, directory: str, kind: str, name: str) -> str:
+        path = os.path.join(directory, name)
+        with open(path, "wb") as file:
+            file.write(join(self.files.pop(kind), kind))
+        return path
 
-    def _spill_directory(self) -> str:
-        """Spark's local directory for this executor, or what the driver said."""
-        given = self.job.spill_directory or os.environ.get("SPARK_LOCAL_DIRS", "").split(",")[0]
-        return given or tempfile.gettempdir()
+    def _train(self, context: Handle, group: Handle, data: _Data, directory: str) -> Iterator[pa.RecordBatch]:
+        """Trains, and on rank 0 gives the results."""
+        history: list[dict[str, float]] = []
+        end: dict[str, Any] = {}
+
+        def on_event(event: _native.Event) -> None:
+            if event.kind == _native.EVENT_EPOCH:
+                history.append({"epoch": event.epoch, "loss": event.loss, **_native.metrics(event)})
+            elif event.kind == _native.EVENT_END:
+                end.update(epoch=event.epoch, iteration=event.iteration, reason=(event.reason or b"").decode(),
+                           samples_per_second=event.samples_per_second, seconds_of_leg=event.seconds)
+
+        options = _native.make_options(context, self._options(directory), group)
+        trainer = _native.make_trainer(context, options, data.handles[TRAINING], data.handles.get(VALIDATION))
+        try:
+            if self.job.n_ranks > 1:  # the trainer has what it needs of them
+                data.close()
+            begin = time.time()
+            _native.train(trainer, on_event)
+            is_done = end["reason"] != "seconds"
+            result = self._results(trainer, directory, is_done)
+            report = {**end, "done": is_done, "history": history, "keys": self.keys, "seconds_before": begin - self.begin,
+                      "fingerprint": _native.fingerprint(trainer), "workers": self.job.n_ranks}
+        finally:
+            trainer.close()
+            options.close()
+        if self.rank == 0:
+            for kind, path in result.items():
+                with open(path, "rb") as file:
+                    yield from pieces(kind, file.read())
+            yield from pieces(REPORT, json.dumps(report).encode())
+
+    def _results(self, trainer: Handle, directory: str, is_done: bool) -> dict[str, str]:
+        """Files by kind. Every rank takes part in a checkpoint; rank 0 writes it."""
+        found = {}
+        if not is_done or self.job.keep_checkpoint:
+            found[CHECKPOINT] = os.path.join(directory, "end.bdlckpt")
+            _native.call("bdl_trainer_checkpoint", trainer.pointer, os.fsencode(found[CHECKPOINT]))
+        if is_done and self.rank == 0:
+            saved = os.path.join(directory, "saved")
+            _native.call("bdl_trainer_save", trainer.pointer, os.fsencode(saved))
+            found.update({name: os.path.join(saved, name) for name in (MODEL_JSON, WEIGHTS)})
+        return found

@@ -56,12 +56,12 @@ def batch_of(parts: list[int], kinds: list[str], numbers: list[int], blocks: pa.
     )
 
 
-def pieces(kind: str, data: bytes) -> Iterator[pa.RecordBatch]:
+def pieces(kind: str, data: bytes, part: int = 0) -> Iterator[pa.RecordBatch]:
     """Bytes as rows of a kind, numbered from 0; for no bytes one empty row."""
     for number, at in enumerate(range(0, max(1, len(data)), PIECE_BYTES)):
         piece = pa.py_buffer(memoryview(data)[at : at + PIECE_BYTES])
         offsets = pa.py_buffer(np.array([0, piece.size], np.int32))
-        yield batch_of([0], [kind], [number], pa.Array.from_buffers(pa.binary(), 1, [None, offsets, piece]))
+        yield batch_of([part], [kind], [number], pa.Array.from_buffers(pa.binary(), 1, [None, offsets, piece]))
 
 
 def join(found: dict[int, bytes], what: str) -> bytes:

@@ -13,7 +13,7 @@ P = TypeVar("P", bound="ColumnParams")
 T = TypeVar("T", bound="TrainingParams")
 
 
-def _param(name: str, doc: str, converter: Any) -> Any:
+def param(name: str, doc: str, converter: Any) -> Any:
     return Param(Params._dummy(), name, doc, typeConverter=converter)
 
 
@@ -29,16 +29,16 @@ def _to_model(value: Any) -> str:
 class ColumnParams(HasFeaturesCol, HasPredictionCol):
     """What estimators and models share: which columns, and of what shape a row is."""
 
-    featuresCols: Param[Any] = _param(
+    featuresCols: Param[Any] = param(
         "featuresCols", "numeric columns that together are a row's values; instead of featuresCol.",
         TypeConverters.toListString,
     )
-    inputShape: Param[Any] = _param(
+    inputShape: Param[Any] = param(
         "inputShape", "shape of a row, such as [1, 28, 28], for columns that only have its values; by default the number "
         "of values. Of encoded images the number of channels: [1] or [3].",
         TypeConverters.toListInt,
     )
-    threadsPerWorker: Param[int] = _param(
+    threadsPerWorker: Param[int] = param(
         "threadsPerWorker", "threads that a task computes with; 0 = spark.task.cpus.", TypeConverters.toInt
     )
 
@@ -82,10 +82,10 @@ class ColumnParams(HasFeaturesCol, HasPredictionCol):
 class ClassifierColumns(ColumnParams):
     """The columns that classifiers add."""
 
-    probabilityCol: Param[str] = _param(
+    probabilityCol: Param[str] = param(
         "probabilityCol", "column for the vector of class probabilities; '' = none.", TypeConverters.toString
     )
-    rawPredictionCol: Param[str] = _param(
+    rawPredictionCol: Param[str] = param(
         "rawPredictionCol", "column for the vector of the model's own scores; '' = none.", TypeConverters.toString
     )
 
@@ -113,70 +113,70 @@ class ClassifierColumns(ColumnParams):
 class TrainingParams(ColumnParams, HasLabelCol):
     """How to train. Texts such as optim are those of the command `bdl train`."""
 
-    model: Param[str] = _param(
+    model: Param[str] = param(
         "model", "what to train: a ready-made model such as 'lenet', the JSON text of a graph, a model of bdl, or (on the "
         "driver) a model.json or a saved directory.", _to_model,
     )
-    validationIndicatorCol: Param[str] = _param(
+    validationIndicatorCol: Param[str] = param(
         "validationIndicatorCol", "column of booleans; rows where it is true are measured after each epoch and not trained "
         "on; '' = none.", TypeConverters.toString,
     )
-    batchSize: Param[int] = _param("batchSize", "samples of an update, over all workers.", TypeConverters.toInt)
-    epochs: Param[int] = _param("epochs", "passes over the data; 0 with no other limit means 10.", TypeConverters.toInt)
-    iterations: Param[int] = _param("iterations", "updates; 0 means no limit.", TypeConverters.toInt)
-    until: Param[str] = _param(
+    batchSize: Param[int] = param("batchSize", "samples of an update, over all workers.", TypeConverters.toInt)
+    epochs: Param[int] = param("epochs", "passes over the data; 0 with no other limit means 10.", TypeConverters.toInt)
+    iterations: Param[int] = param("iterations", "updates; 0 means no limit.", TypeConverters.toInt)
+    until: Param[str] = param(
         "until", "stop condition, such as 'top1 >= 0.98 or epoch >= 20'; '' = none.", TypeConverters.toString
     )
-    optim: Param[str] = _param("optim", "optimization method with parameters.", TypeConverters.toString)
-    schedule: Param[str] = _param(
+    optim: Param[str] = param("optim", "optimization method with parameters.", TypeConverters.toString)
+    schedule: Param[str] = param(
         "schedule", "learning-rate schedule, such as 'warmup(500) then cosine(9500)'; '' = constant.", TypeConverters.toString
     )
-    loss: Param[str] = _param("loss", "criterion; '' = by the model and the labels.", TypeConverters.toString)
-    metrics: Param[str] = _param(
+    loss: Param[str] = param("loss", "criterion; '' = by the model and the labels.", TypeConverters.toString)
+    metrics: Param[str] = param(
         "metrics", "what validation measures, such as 'top1, top5'; '' = by the labels.", TypeConverters.toString
     )
-    precision: Param[str] = _param("precision", "fp32, fp32_exact or bf16.", TypeConverters.toString)
-    preprocessing: Param[str] = _param(
+    precision: Param[str] = param("precision", "fp32, fp32_exact or bf16.", TypeConverters.toString)
+    preprocessing: Param[str] = param(
         "preprocessing", "transforms in C, such as 'normalize(mean=[0.5], std=[0.25], divide=255)'; it is saved with the "
         "model and part of every prediction; '' = none.", TypeConverters.toString,
     )
-    clip: Param[str] = _param("clip", "gradient clipping: 'norm(5)', 'value(1)' or both; '' = none.", TypeConverters.toString)
-    seed: Param[int] = _param(
+    clip: Param[str] = param("clip", "gradient clipping: 'norm(5)', 'value(1)' or both; '' = none.", TypeConverters.toString)
+    seed: Param[int] = param(
         "seed", "seed of initial weights, order of samples, dropout and random transforms.", TypeConverters.toInt
     )
-    numWorkers: Param[int] = _param(
+    numWorkers: Param[int] = param(
         "numWorkers", "tasks that train together; 0 = as many as the cluster runs at once.", TypeConverters.toInt
     )
-    maxLostWork: Param[float] = _param(
+    maxLostWork: Param[float] = param(
         "maxLostWork", "seconds of training that the loss of an executor may cost: the longest leg.", TypeConverters.toFloat
     )
-    slotTimeout: Param[float] = _param(
+    slotTimeout: Param[float] = param(
         "slotTimeout", "seconds to wait for as many free task slots as there are workers.", TypeConverters.toFloat
     )
-    checkpointDir: Param[str] = _param(
+    checkpointDir: Param[str] = param(
         "checkpointDir", "directory, by a path that Spark writes to (hdfs:, s3a:, abfss:, file:), where each leg leaves a "
         "checkpoint; '' = between legs the driver keeps it in memory.", TypeConverters.toString,
     )
-    resume: Param[bool] = _param(
+    resume: Param[bool] = param(
         "resume", "go on from the newest checkpoint in checkpointDir, if there is one.", TypeConverters.toBoolean
     )
-    memoryLimit: Param[int] = _param(
+    memoryLimit: Param[int] = param(
         "memoryLimit", "MiB of rows that each worker keeps in memory; further ones go to a file. 0 = half of "
         "spark.executor.pyspark.memory, else of the memory overhead, else of what the machine has for each worker.",
         TypeConverters.toInt,
     )
-    spillDir: Param[str] = _param(
+    spillDir: Param[str] = param(
         "spillDir", "directory on the executors for rows beyond memoryLimit; '' = Spark's local directory.", TypeConverters.toString
     )
-    ports: Param[str] = _param(
+    ports: Param[str] = param(
         "ports", "range of ports that workers listen on while they connect, such as '40000-40099'; '' = any.",
         TypeConverters.toString,
     )
-    interface: Param[str] = _param(
+    interface: Param[str] = param(
         "interface", "address or network interface that workers listen on; '' = the one by which Spark knows the executor.",
         TypeConverters.toString,
     )
-    verbose: Param[bool] = _param("verbose", "print progress on the driver.", TypeConverters.toBoolean)
+    verbose: Param[bool] = param("verbose", "print progress on the driver.", TypeConverters.toBoolean)
 
     def __init__(self) -> None:
         super().__init__()
