@@ -6,18 +6,19 @@
 #   tsan     GCC with ThreadSanitizer, without oneDNN: the tests labelled "threads"
 #   aarch64  cross-compiled without oneDNN and images, under qemu-user: C tests on their smallest shapes
 #   wheel    the Python wheel: built, checked, installed, built again
+#   spark    bdl.spark: Spark's local mode, a standalone cluster, Spark Connect
 #   onednn   the newest ready-made oneDNN: layer tests
 # --long adds tests labelled "long" and fuzzes for ten minutes each. Ends with the skipped tests, the seconds of each stage and
 # the line "N passed, N failed"; fails if a test or a stage failed.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-all_stages=(gcc clang tsan aarch64 wheel onednn)
+all_stages=(gcc clang tsan aarch64 wheel spark onednn)
 fuzz_seconds=10
-not_labelled=(-LE '^(long|wheel)$')
+not_labelled=(-LE '^(long|wheel|spark)$')
 if [ "${1:-}" = --long ]; then
     fuzz_seconds=600
-    not_labelled=(-LE '^wheel$')
+    not_labelled=(-LE '^(wheel|spark)$')
     shift
 fi
 stages=("$@")
@@ -71,6 +72,11 @@ stage_aarch64() {
 stage_wheel() {
     tools/make_wheel && build ci-gcc -DBDL_ONEDNN_LIBRARY= -DBDL_ONEDNN_INCLUDE= &&
         not_labelled=() run ci-gcc wheel -L '^wheel$'
+}
+
+# One test at a time: each starts Java processes that use all processors.
+stage_spark() {
+    build ci-gcc -DBDL_ONEDNN_LIBRARY= -DBDL_ONEDNN_INCLUDE= && jobs=1 not_labelled=() run ci-gcc spark -L '^spark$'
 }
 
 # Rebuilds libbdl_dnnl.so of the first stage against the other oneDNN, and nothing else.

@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+# ctest: timeout=900
+"""Fit, transform, save and load in Spark's local mode, against what the command trains on the same rows."""
+
+import json
+import os
+import subprocess
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyspark.ml import Pipeline, PipelineModel
+from pyspark.ml.evaluation import MulticlassClassificationEvaluator
+from pyspark.ml.linalg import Vectors
+from pyspark.ml.tuning import CrossValidator, ParamGridBuilder
+from pyspark.sql import functions as F
+
+from bdl.errors import BdlError, BdlInvalidArgumentError, BdlNotFoundError, BdlStateError, BdlUnsupportedError
+from bdl.spark import BdlClassificationModel, BdlClassifier, BdlEstimator, BdlRegressor
+
+from data import MLP, WIDTH, bdl_train, classes, frame, weights_of
+
+
+@pytest.fixture(scope="module")
+def spark(local_session):
+    return local_session
+
+
+@pytest.fixture(scope="module")
+def truth(tmp_path_factory):
+    """What `bdl train` makes of the rows of `classes`, by its options."""
+    made = {}
+
+    def run(**options):
+        key = json.dumps(options, sort_keys=True)
+        if key not in made:
+            made[key] = bdl_train(tmp_path_factory.mktemp("truth"), *classes(), **options)
+        return made[key]
+
+    return run
+
+
+def classifier(**params):
+    return BdlClassifier(**{"model": MLP, "epochs": 3, "batchSize": 100, "numWorkers": 2, "threadsPerWorker": 1, **params})
+
+
+# ---- the same weights --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_weights_are_those_of_the_command(spark, truth, workers):
+    model = classifier(numWorkers=workers).fit(frame(spark, *classes()).repartition(3))
+    assert weights_of(model) == truth(epochs=3, batch=100)
+    assert model.summary.rows == len(classes()[1])
+    assert len(model.summary.lossHistory) == 3 and model.summary.lossHistory[2] < model.summary.lossHistory[0]
+
+
+def test_empty_uneven_and_one_row_partitions_do_not_matter(spark, truth):
+    x, y = classes()
+    part = np.where(np.arange(len(y)) == 5, 3, np.where(np.arange(len(y)) < len(y) * 0.9, 0, 6))
+    rows = frame(spark, x, y, part=part).repartitionByRange(7, "part")
+    sizes = [r["count"] for r in rows.groupBy(F.spark_partition_id()).count().collect()]
+    assert 1 in sizes
+    assert weights_of(classifier().fit(rows.select("features", "label"))) == truth(epochs=3, batch=100)
+
+
+def test_a_batch_larger_than_the_data(spark, truth):
+    model = classifier(batchSize=5000, epochs=2).fit(frame(spark, *classes()))
+    assert weights_of(model) == truth(epochs=2, batch=5000)
+
+
+def test_legs_and_a_resume_change_nothing(spark, truth, tmp_path, monkeypatch):
+    """Legs of no time at all: each is one update long, or ends with training."""
+    monkeypatch.setattr("bdl.spark._fit.FIRST_LEG_SECONDS", 1e-6)
+    monkeypatch.setattr("bdl.spark._fit.Fit._next_seconds", lambda *_: 1e-6)
+    rows = frame(spark, *classes()).cache()
+    model = classifier(epochs=0, iterations=3).fit(rows)
+    assert model.summary.legs == 3
+    assert weights_of(model) == truth(iterations=3, batch=100)
+    directory = f"file:{tmp_path}/checkpoints"
+    first = classifier(epochs=0, iterations=2, checkpointDir=directory).fit(rows)
+    assert first.summary.legs == 2
+    with pytest.raises(BdlStateError, match="holds leg 2 of an earlier run: set resume=True"):
+        classifier(epochs=0, iterations=3, checkpointDir=directory).fit(rows)
+
+
+# ---- forms of columns --------------------------------------------------------------------------------------------
+
+
+def test_every_form_of_features_trains_the_same(spark, truth):
+    x, y = classes()
+    expected = truth(epochs=1, batch=100)
+    arrays = frame(spark, x, y)
+    vectors = spark.createDataFrame(
+        [(Vectors.dense(row) if i % 2 else Vectors.sparse(WIDTH, {j: v for j, v in enumerate(row) if v}), float(label))
+         for i, (row, label) in enumerate(zip(x.tolist(), y.tolist()))], ["features", "label"])
+    columns = arrays.select(*[F.col("features")[i].alias(f"c{i}") for i in range(WIDTH)], F.col("label").cast("decimal(4,1)"))
+    names = [f"c{i}" for i in range(WIDTH)]
+    doubles = arrays.select(F.col("features").cast("array<double>").alias("features"), F.col("label").cast("float"))
+    assert weights_of(classifier(epochs=1).fit(vectors)) == expected
+    assert weights_of(classifier(epochs=1, featuresCols=names).fit(columns)) == expected
+    assert weights_of(classifier(epochs=1).fit(doubles)) == expected
+
+
+def test_regression_and_autoencoders(spark, tmp_path):
+    x, y = classes()
+    rows = frame(spark, x, y).select("features", (F.col("label") * 0.5).alias("label"))
+    model = BdlRegressor(model="mlp(hidden=[8])", epochs=5, numWorkers=2, optim="adam(lr=0.01)").fit(rows)
+    row = model.transform(rows).first()
+    assert isinstance(row["prediction"], float)
+    same = BdlEstimator(model="autoencoder(bottleneck=4)", labelCol="", epochs=1, numWorkers=2).fit(
+        rows.select("features"))
+    assert len(same.transform(rows.select("features")).first()["prediction"]) == WIDTH
+
+
+# ---- predictions -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def model(spark):
+    return classifier(epochs=10).fit(frame(spark, *classes()))
+
+
+def test_predictions_are_those_of_the_command(spark, model, tmp_path):
+    x, y = classes()
+    model.export(str(tmp_path / "model"))
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", y)
+    done = subprocess.run([os.environ["BDL"], "eval", str(tmp_path / "model"), "--data",
+                           f"npy:{tmp_path}/x.npy,{tmp_path}/y.npy"], capture_output=True, text=True, check=True)
+    expected = json.loads(done.stdout.splitlines()[-1])["top1"]
+    out = model.transform(frame(spark, x, y, extra=np.arange(len(y))))
+    assert out.columns == ["features", "label", "extra", "rawPrediction", "probability", "prediction"]
+    rows = out.collect()
+    assert sorted(r["extra"] for r in rows) == list(range(len(y)))
+    assert np.mean([r["prediction"] == r["label"] for r in rows]) == pytest.approx(expected, abs=1e-9)
+    assert expected > 0.8
+    for r in rows[:50]:
+        assert r["probability"].toArray().sum() == pytest.approx(1)
+        assert r["probability"].toArray().argmax() == r["prediction"]
+
+
+def test_streams_stay_streams(spark, model, tmp_path):
+    x, y = classes()
+    frame(spark, x, y).write.parquet(str(tmp_path / "in"))
+    stream = spark.readStream.schema("features array<float>, label long").parquet(str(tmp_path / "in"))
+    out = model.transform(stream)
+    assert out.isStreaming
+    query = out.writeStream.format("memory").queryName("predicted").trigger(availableNow=True).start()
+    assert query.awaitTermination(120)
+    assert spark.table("predicted").count() == len(y)
+
+
+def test_saving_and_loading_with_the_commands_files(spark, model, tmp_path):
+    path = f"file:{tmp_path}/model"
+    model.write().save(path)
+    with pytest.raises(BdlInvalidArgumentError, match="overwrite"):
+        model.write().save(path)
+    model.setPredictionCol("other").write().overwrite().save(path)
+    model.setPredictionCol("prediction")
+    done = subprocess.run([os.environ["BDL"], "inspect", str(tmp_path / "model")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    loaded = BdlClassificationModel.load(path)
+    assert loaded.getPredictionCol() == "other" and loaded.uid == model.uid and weights_of(loaded) == weights_of(model)
+    assert not loaded.hasSummary
+    subprocess.run(["rm", "-r", str(tmp_path / "model/metadata")], check=True)
+    assert weights_of(BdlClassificationModel.load(path)) == weights_of(model)
+    with pytest.raises(BdlNotFoundError, match="model.json"):
+        BdlClassificationModel.load(f"file:{tmp_path}/nothing")
+
+
+def test_pipelines_copies_and_cross_validation(spark, tmp_path):
+    rows = frame(spark, *classes())
+    estimator = classifier(epochs=1, verbose=False)
+    assert "passes over the data" in estimator.explainParams()
+    other = estimator.copy({estimator.epochs: 2})
+    assert (estimator.getEpochs(), other.getEpochs()) == (1, 2)
+    fitted = Pipeline(stages=[estimator]).fit(rows)
+    fitted.write().overwrite().save(f"file:{tmp_path}/pipeline")
+    loaded = PipelineModel.load(f"file:{tmp_path}/pipeline")
+    assert weights_of(loaded.stages[0]) == weights_of(fitted.stages[0])
+    estimator.write().save(f"file:{tmp_path}/estimator")
+    assert BdlClassifier.load(f"file:{tmp_path}/estimator").getModel() == MLP
+    grid = ParamGridBuilder().addGrid(estimator.optim, ["sgd(lr=1e-6)", "sgd(lr=0.1)"]).build()
+    validator = CrossValidator(estimator=estimator, estimatorParamMaps=grid, numFolds=2, seed=1,
+                               evaluator=MulticlassClassificationEvaluator(metricName="accuracy"))
+    found = validator.fit(rows)
+    assert found.avgMetrics[1] > found.avgMetrics[0]
+
+
+def test_validation_is_measured_and_not_trained_on(spark, truth):
+    x, y = classes()
+    rows = frame(spark, np.concatenate([x, x[:200]]), np.concatenate([y, y[:200]]),
+                 held=np.arange(len(y) + 200) >= len(y))
+    model = classifier(validationIndicatorCol="held").fit(rows)
+    assert weights_of(model) == truth(epochs=3, batch=100)
+    assert 0 <= model.summary.history[-1]["val_top1"] <= 1
+
+
+# ---- refusals ----------------------------------------------------------------------------------------------------
+
+
+def test_wrong_labels_and_rows_are_named(spark):
+    x, y = classes()
+    y = y.astype(np.float64)
+    y[17] = np.nan
+    with pytest.raises(BdlInvalidArgumentError, match="column 'label', row .* expected a class number from 0, found nan"):
+        classifier().fit(frame(spark, x, y))
+    with pytest.raises(BdlInvalidArgumentError, match="found -1"):
+        classifier().fit(frame(spark, x, np.full(len(x), -1)))
+
+
+def test_wrong_columns_params_and_data_are_named(spark, tmp_path):
+    rows = frame(spark, *classes())
+    with pytest.raises(BdlNotFoundError, match="there is no column 'x'; the columns: features, label"):
+        classifier(featuresCol="x").fit(rows)
+    with pytest.raises(BdlUnsupportedError, match="column 'label': expected labels of a number type, found string"):
+        classifier().fit(rows.withColumn("label", F.lit("a")))
+    with pytest.raises(BdlInvalidArgumentError, match="the DataFrame has no rows"):
+        classifier().fit(rows.where("label > 99"))
+    with pytest.raises(BdlError, match="lenett"):
+        classifier(model="lenett").fit(rows)
+    with pytest.raises(BdlInvalidArgumentError, match="ports: expected a range"):
+        classifier(ports="x").fit(rows)
+    with pytest.raises(BdlInvalidArgumentError, match="model is not set"):
+        BdlClassifier().fit(rows)
+    with pytest.raises(BdlInvalidArgumentError, match="there is a column 'prediction' already"):
+        BdlClassificationModel({}).transform(rows.withColumn("prediction", F.lit(1.0)))
+
+
+def test_too_few_slots_are_counted(spark):
+    with pytest.raises(BdlInvalidArgumentError, match="numWorkers asks for 3 tasks .* in 2 s the cluster offered 2 free"):
+        classifier(numWorkers=3, slotTimeout=2).fit(frame(spark, *classes()))
+
+
+def test_no_secret_in_plans(spark, monkeypatch):
+    seen = []
+    monkeypatch.setattr("secrets.token_bytes", lambda n: b"S3CRET--" * (n // 8))
+    monkeypatch.setattr("bdl.spark._fit.Fit._watched", lambda self, action: seen.append(action.__self__) or pa.table({}))
+    with pytest.raises(Exception):
+        classifier().fit(frame(spark, *classes()))
+    plan = seen[0]._jdf.queryExecution().toString()
+    assert "train_rank" in plan and "S3CRET" not in plan
