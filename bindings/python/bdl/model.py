@@ -25,7 +25,7 @@ from bdl.errors import BdlNotFoundError, BdlShapeError, BdlStateError
 from bdl.learner import Learner
 
 PathLike = Union[str, "os.PathLike[str]"]
-FEW_SAMPLES = 32  # computed at once, without looking for Ctrl-C meanwhile
+AT_ONCE = 256  # samples of a call of the C library in forward; Python looks for Ctrl-C in between
 
 
 class Model:
@@ -117,16 +117,10 @@ class Model:
         array = as_numpy(x, "x")
         handle = self._prepare(array.shape[1:])
         source = samples(array, self.input_shapes[0], "x")
-        n = len(source)
-        result = np.empty((n, *self.output_shapes[0]), np.float32)
-
-        def run() -> None:
-            _lib.call("bdl_model_forward", handle.pointer, source.ctypes.data, n, result.ctypes.data)
-
-        if n <= FEW_SAMPLES:
-            run()
-        else:
-            long_call(handle, run)
+        result = np.empty((len(source), *self.output_shapes[0]), np.float32)
+        for i in range(0, len(source), AT_ONCE):
+            some, place = source[i : i + AT_ONCE], result[i : i + AT_ONCE]
+            _lib.call("bdl_model_forward", handle.pointer, some.ctypes.data, len(some), place.ctypes.data)
         return result
 
     __call__ = forward

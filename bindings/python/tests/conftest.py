@@ -19,7 +19,7 @@ counts = {"passed": 0, "failed": 0, "skipped": 0}
 def pytest_runtest_logreport(report):
     if report.skipped:
         counts["skipped"] += 1
-        print(f"\nSKIP {report.nodeid}: {report.longrepr[2]}")
+        print(f"\nSKIP python.{report.nodeid.replace('::', '.')}: {report.longrepr[2]}")
     elif report.failed:
         counts["failed"] += 1
     elif report.when == "call":
