@@ -120,6 +120,34 @@ static bdl_status vgg_cifar_train_bf16(bdl_context *context, double seconds, bdl
     return bench_vgg(context, "bf16", seconds, measured);
 }
 
+/* 224x224 images of 1,000 classes, batch 32. */
+static bdl_status bench_imagenet(bdl_context *context, const char *model, const char *precision,
+                                 double seconds, bdl__measured *measured)
+{
+    return bench_train(context, model, "synthetic(count=64, shape=[3,224,224], classes=1000)",
+                       "sgd(lr=0.0001, momentum=0.9)", precision, 32, 5 * seconds, measured);
+}
+
+static bdl_status resnet18_train(bdl_context *context, double seconds, bdl__measured *measured)
+{
+    return bench_imagenet(context, "resnet(depth=18, dataset=imagenet)", "fp32", seconds, measured);
+}
+
+static bdl_status resnet50_train(bdl_context *context, double seconds, bdl__measured *measured)
+{
+    return bench_imagenet(context, "resnet(depth=50, dataset=imagenet)", "fp32", seconds, measured);
+}
+
+static bdl_status resnet50_train_bf16(bdl_context *context, double seconds, bdl__measured *measured)
+{
+    return bench_imagenet(context, "resnet(depth=50, dataset=imagenet)", "bf16", seconds, measured);
+}
+
+static bdl_status inception_v1_train(bdl_context *context, double seconds, bdl__measured *measured)
+{
+    return bench_imagenet(context, "inception_v1", "fp32", seconds, measured);
+}
+
 /* ---- prediction --------------------------------------------------------------------------------- */
 
 #define FORWARD_BATCH 1024
@@ -193,6 +221,11 @@ static const bench_case cases[] = {
     {"lenet_train_512", "images/s", "training of LeNet on digits, batch 512", lenet_train_512},
     {"vgg_cifar_train", "images/s", "training of VGG for CIFAR-10, batch 128", vgg_cifar_train},
     {"vgg_cifar_train_bf16", "images/s", "the same with precision bf16", vgg_cifar_train_bf16},
+    {"resnet18_train", "images/s", "training of ResNet-18 at 224x224, batch 32", resnet18_train},
+    {"resnet50_train", "images/s", "training of ResNet-50 at 224x224, batch 32", resnet50_train},
+    {"resnet50_train_bf16", "images/s", "the same with precision bf16", resnet50_train_bf16},
+    {"inception_v1_train", "images/s", "training of Inception-v1 at 224x224, batch 32",
+     inception_v1_train},
     {"lenet_forward", "images/s", "LeNet forward, 1,024 images a call", lenet_forward},
     {"conv", "share of peak", "each kernel of convolution and linear on one core, a line each",
      bdl__bench_conv},
