@@ -26,6 +26,9 @@ typedef struct bdl__plan_options {
     /* Where other ranks have the rest of the batch: the number of the first slice here and of all slices.
      * 0 slices of the whole batch means that there are no others. */
     int64_t first_slice, whole_slices;
+    /* With other ranks: scalars of gradients after which backward's segments are cut, so that those can travel while
+     * others are computed; 0 = not cut for that. */
+    int64_t bucket_count;
     int64_t global_batch;
     /* Prediction of so few samples that most of 16 lanes would repeat one: the target is lane1, parts
      * without a valid sample are left out, and convolutions and products may go through oneDNN. */

@@ -10,6 +10,47 @@ static bool ends_segment(const bdl__plan *plan, const bdl__op *op)
     return planned->sums[op->is_backward][op->pass].n > 0;
 }
 
+static bool is_pass_with_weights(const bdl__planned_step *planned, const bdl__op *op)
+{
+    return op->is_backward && op->pass == 0 && planned->step.needs_diff_weights;
+}
+
+/* Scalars of gradients that an op makes. */
+static int64_t gradients_of(const bdl__plan *plan, const bdl__op *op)
+{
+    const bdl__planned_step *const planned = &plan->steps[op->i_step];
+    int64_t n = 0;
+    for (int w = 0; is_pass_with_weights(planned, op) && w < planned->step.n_weights; w++) {
+        const bdl__param *const param = &plan->graph->params[planned->first_param + w];
+        n += param->frozen ? 0 : param->count;
+    }
+    return n;
+}
+
+/* Whether an op after `last` adds to gradients that an op from `first` on has made: a shared weight. */
+static bool is_shared_across(const bdl__plan *plan, int64_t first, int64_t last)
+{
+    for (int64_t o = first; o <= last; o++) {
+        const bdl__op *const op = &plan->ops[o];
+        for (int64_t later = last + 1; gradients_of(plan, op) > 0 && later < plan->n_ops; later++) {
+            if (gradients_of(plan, &plan->ops[later]) > 0 &&
+                plan->steps[op->i_step].first_param ==
+                    plan->steps[plan->ops[later].i_step].first_param) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Whether gradients of `count` scalars since op `first` are worth sending after op `o`. */
+static bool fills_bucket(const bdl__plan *plan, int64_t first, int64_t o, int64_t count)
+{
+    return plan->options.bucket_count > 0 && count >= plan->options.bucket_count &&
+           plan->ops[o].is_backward && plan->ops[o].is_last_pass &&
+           !is_shared_across(plan, first, o);
+}
+
 /* One team a slice at most; what is left of the workers shares slices. Layers whose weights outgrow the
  * cache (breadth) are shared by all workers, so that each weight is read once. */
 static void choose_teams(const bdl__plan *plan, bdl__segment *segment)
@@ -21,11 +62,6 @@ static void choose_teams(const bdl__plan *plan, bdl__segment *segment)
         segment->n_teams = 1;
     }
     segment->team_size = n_workers / segment->n_teams;
-}
-
-static bool is_pass_with_weights(const bdl__planned_step *planned, const bdl__op *op)
-{
-    return op->is_backward && op->pass == 0 && planned->step.needs_diff_weights;
 }
 
 /* Gives the op's weights their places in the segment's leaf. A weight that two nodes share has one. */
@@ -83,18 +119,19 @@ static bdl_status alloc(bdl__plan *plan, int64_t n, size_t size, void *to)
 
 bdl_status bdl__plan_make_segments(bdl__plan *plan)
 {
-    int64_t n_uses = 0, n_segments = 1;
+    int64_t n_uses = 0;
     for (int64_t o = 0; o < plan->n_ops; o++) {
         n_uses += plan->steps[plan->ops[o].i_step].step.n_weights;
-        n_segments += ends_segment(plan, &plan->ops[o]);
     }
     bool *was_written = NULL;
-    BDL__TRY(alloc(plan, n_segments, sizeof *plan->segments, &plan->segments));
+    BDL__TRY(alloc(plan, plan->n_ops, sizeof *plan->segments, &plan->segments));
     BDL__TRY(alloc(plan, n_uses, sizeof *plan->leaf_ranges, &plan->leaf_ranges));
     BDL__TRY(alloc(plan, plan->graph->n_params, sizeof *was_written, &was_written));
-    int64_t first = 0;
+    int64_t first = 0, count = 0;
     for (int64_t o = 0; o < plan->n_ops; o++) {
-        if (!ends_segment(plan, &plan->ops[o]) && o + 1 < plan->n_ops) {
+        count += gradients_of(plan, &plan->ops[o]);
+        if (!ends_segment(plan, &plan->ops[o]) && !fills_bucket(plan, first, o, count) &&
+            o + 1 < plan->n_ops) {
             continue;
         }
         bdl__segment *const segment = &plan->segments[plan->n_segments++];
@@ -102,6 +139,7 @@ bdl_status bdl__plan_make_segments(bdl__plan *plan)
         segment->end_op = o + 1;
         fill_segment(plan, segment, was_written);
         first = o + 1;
+        count = 0;
     }
     return BDL_OK;
 }

@@ -67,6 +67,7 @@ static bdl_status make(const bdl__runner *runner, planned key, planned *entry)
                                        .n_slices = key.n_slices,
                                        .first_slice = key.first_slice,
                                        .whole_slices = key.whole_slices,
+                                       .bucket_count = o->bucket_count,
                                        .global_batch = o->batch,
                                        .heads = o->heads,
                                        .n_heads = o->n_heads,

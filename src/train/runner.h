@@ -20,6 +20,7 @@ typedef struct bdl__runner_options {
     void *grads;          /* see bdl__exec_create */
     bdl__ranks *ranks;    /* NULL = alone; else placed for each batch before it runs */
     bdl__shares *shares;  /* of training with others */
+    int64_t bucket_count; /* see bdl__plan_options */
 } bdl__runner_options;
 
 typedef struct bdl__runner bdl__runner;

@@ -203,6 +203,13 @@ static bdl_status open_optim(bdl__trainer *t)
     return BDL_OK;
 }
 
+/* Of a bucket, in scalars; 0 = all leave after backward. */
+static int64_t bucket_count(const bdl__trainer *t)
+{
+    const int64_t size = (int64_t)bdl__scalar_size(t->saved->model->dtype);
+    return (t->params.bucket + size - 1) / size;
+}
+
 static bdl_status open_runner(bdl__trainer *t)
 {
     const bdl__runner_options options = {.is_training = true,
@@ -216,7 +223,9 @@ static bdl_status open_runner(bdl__trainer *t)
                                          .target_is_input = t->heads->target_is_input,
                                          .grads = t->grads,
                                          .ranks = t->ranks,
-                                         .shares = t->shares};
+                                         .shares = t->shares,
+                                         .bucket_count =
+                                             t->ranks ? bucket_count(t) : 0};
     BDL__TRY(bdl__workspace_create(t->session.allocator, &t->workspace));
     return bdl__runner_create(t->session.allocator, t->saved->model, t->session.pool, t->workspace,
                               &options, &t->runner);

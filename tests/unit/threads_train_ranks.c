@@ -216,6 +216,19 @@ BDL_TEST(buckets_change_nothing)
     check_ranks(j, alone, 3, 2);
 }
 
+/* Layers whose weights outgrow the cache take all parts at once; each bucket ends a segment. */
+BDL_TEST(buckets_of_large_layers_change_nothing)
+{
+    char alone[65];
+    job j = {.options = {{"model", "mlp(hidden=[1100,1000])"}, {"data", SYNTHETIC}, {"batch", "80"},
+                         {"iterations", "3"}, {"bucket", "0"}}};
+    train_alone(j, alone);
+    check_ranks(j, alone, 3, 2);
+    j.options[4].value = "65536";
+    check_ranks(j, alone, 3, 2);
+    check_ranks(j, alone, 5, 1);
+}
+
 BDL_TEST(float64_trains_alike)
 {
     char alone[65];
@@ -409,7 +422,7 @@ BDL_TEST(a_loss_that_is_not_finite_names_the_layer_on_all)
 }
 
 BDL_TEST_MAIN(batch_norm_and_dropout_train_alike, ranks_without_rows_in_the_last_step_follow,
-              odd_batches_train_alike, buckets_change_nothing, float64_trains_alike,
+              odd_batches_train_alike, buckets_change_nothing, buckets_of_large_layers_change_nothing, float64_trains_alike,
               validation_and_stop_conditions_are_alike, seeds_differ, equal_rows_train_alike,
               checkpoints_are_those_of_one_process, legs_go_on_from_the_file_of_one_rank,
               time_limits_stop_all_at_one_iteration, more_ranks_than_shards_are_refused,
