@@ -190,7 +190,8 @@ static char lower(char c)
     return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
-/* Levenshtein's distance of two names, the letters' case ignored; a large value for long names. */
+/* How many letters must be replaced, put in, left out or exchanged with the next to make one name of the other
+ * (optimal string alignment), their case ignored; a large value for long names. */
 static size_t edit_distance(const char *a, const char *b)
 {
     const size_t n_a = strlen(a);
@@ -198,20 +199,24 @@ static size_t edit_distance(const char *a, const char *b)
     if (n_a > LONGEST_NAME || n_b > LONGEST_NAME) {
         return LONGEST_NAME + 1;
     }
-    size_t row[LONGEST_NAME + 1]; /* row[j]: distance of a's first i letters and b's first j */
-    for (size_t j = 0; j <= n_b; j++) {
-        row[j] = j;
-    }
-    for (size_t i = 1; i <= n_a; i++) {
-        size_t diagonal = row[0];
+    size_t rows[3][LONGEST_NAME + 1]; /* rows[i % 3][j]: of a's first i letters and b's first j */
+    for (size_t i = 0; i <= n_a; i++) {
+        size_t *const row = rows[i % 3];
+        const size_t *const above = rows[(i + 2) % 3], *const above_that = rows[(i + 1) % 3];
         row[0] = i;
         for (size_t j = 1; j <= n_b; j++) {
-            const size_t replaced = diagonal + (lower(a[i - 1]) != lower(b[j - 1]));
-            diagonal = row[j];
-            row[j] = BDL__MIN(replaced, BDL__MIN(row[j], row[j - 1]) + 1);
+            if (i == 0) {
+                row[j] = j;
+                continue;
+            }
+            const char x = lower(a[i - 1]), y = lower(b[j - 1]);
+            row[j] = BDL__MIN(above[j - 1] + (x != y), BDL__MIN(above[j], row[j - 1]) + 1);
+            if (i > 1 && j > 1 && x == lower(b[j - 2]) && y == lower(a[i - 2])) {
+                row[j] = BDL__MIN(row[j], above_that[j - 2] + 1);
+            }
         }
     }
-    return row[n_b];
+    return rows[n_a % 3][n_b];
 }
 
 const char *bdl__nearest_name(const char *name, const char *const *names, int64_t n_names)

@@ -288,6 +288,103 @@ static bdl_status push_rows(bdl_context *context)
     return status;
 }
 
+/* A saved model opened, copied, changed and saved again. */
+static bdl_status copy_model(bdl_context *context)
+{
+    static const int64_t shape[2] = {3, 5};
+    static const float values[15] = {0};
+    char again[620];
+    bdl_model *model = NULL, *clone = NULL;
+    snprintf(again, sizeof again, "%s-again", save_directory);
+    bdl_status status = bdl_model_open(context, save_directory, 1, &model);
+    if (status == BDL_OK) {
+        status = bdl_model_clone(model, &clone);
+    }
+    if (status == BDL_OK) {
+        status = bdl_model_set_param(clone, 0, BDL_F32, shape, 2, values);
+    }
+    if (status == BDL_OK) {
+        status = bdl_model_touch(clone);
+    }
+    if (status == BDL_OK) {
+        status = bdl_model_set_trainable(clone, NULL, false);
+    }
+    if (status == BDL_OK) {
+        status = bdl_model_save(clone, again);
+    }
+    bdl_model_free(clone);
+    bdl_model_free(model);
+    return status;
+}
+
+static bdl_status ignore(void *user, const bdl_prediction *prediction)
+{
+    (void)user;
+    (void)prediction;
+    return BDL_OK;
+}
+
+static bdl_status predict(bdl_context *context)
+{
+    bdl_options *options = NULL;
+    bdl_status status = bdl_options_create(context, "predict", &options);
+    if (status == BDL_OK) {
+        status = set(options, "model", save_directory);
+    }
+    if (status == BDL_OK) {
+        status = set(options, "data", "synthetic(count=20, shape=[5], classes=3)");
+    }
+    if (status == BDL_OK) {
+        status = bdl_predict(context, options, NULL, 0, ignore, NULL);
+    }
+    bdl_options_free(options);
+    return status;
+}
+
+/* Whether `status` is still fine after the text, which is freed. */
+static bdl_status drop(bdl_status status, char **text)
+{
+    bdl_text_free(*text);
+    *text = NULL;
+    return status;
+}
+
+static bdl_status describe(bdl_context *context)
+{
+    char *text = NULL;
+    bdl_options *options = NULL;
+    bdl_status status = bdl_options_create(context, "inspect", &options);
+    if (status == BDL_OK) {
+        status = set(options, "model", save_directory);
+    }
+    if (status == BDL_OK) {
+        status = set(options, "plan", "true");
+    }
+    if (status == BDL_OK) {
+        status = drop(bdl_inspect(context, options, &text), &text);
+    }
+    if (status == BDL_OK) {
+        status = drop(bdl_options_help(options, &text), &text);
+    }
+    if (status == BDL_OK) {
+        status = drop(bdl_layers_text(context, NULL, &text), &text);
+    }
+    if (status == BDL_OK) {
+        status = drop(bdl_layers_text(context, "conv2d", &text), &text);
+    }
+    if (status == BDL_OK) {
+        status = drop(bdl_schema_json(context, &text), &text);
+    }
+    if (status == BDL_OK) {
+        status = drop(bdl_doctor(context, true, &text), &text);
+    }
+    if (status == BDL_OK) {
+        status = drop(bdl_bench_list(context, &text), &text);
+    }
+    bdl_options_free(options);
+    return status;
+}
+
 BDL_TEST(pushing_rows_survives_each_refusal) { refuse_each(push_rows); }
 
 BDL_TEST(building_a_model_survives_each_refusal) { refuse_each(build_model); }
@@ -297,6 +394,9 @@ BDL_TEST(training_and_evaluating_survive_each_refusal)
     snprintf(save_directory, sizeof save_directory, "%s/saved", bdl_test_dir());
     refuse_each(train);
     refuse_each(evaluate);
+    refuse_each(predict);
+    refuse_each(copy_model);
+    refuse_each(describe);
 }
 
 BDL_TEST_MAIN(pushing_rows_survives_each_refusal, building_a_model_survives_each_refusal,

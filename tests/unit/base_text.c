@@ -158,6 +158,7 @@ BDL_TEST(nearest_name_finds_misspellings_only)
     CHECK_STR_EQ(bdl__nearest_name("momentun", names, 4), "momentum");
     CHECK_STR_EQ(bdl__nearest_name("weigth_decay", names, 4), "weight_decay");
     CHECK_STR_EQ(bdl__nearest_name("Momentum", names, 4), "momentum");
+    CHECK_STR_EQ(bdl__nearest_name("bacth", (const char *const[]){"path", "batch"}, 2), "batch");
     CHECK_STR_EQ(bdl__nearest_name("LR", names, 4), "lr");
     CHECK(bdl__nearest_name("dropout", names, 4) == NULL);
     CHECK(bdl__nearest_name("x", names, 4) == NULL);
