@@ -114,14 +114,15 @@ static const char *model_of(const network *net)
     return path;
 }
 
-static void train(const network *net, bdl__target target, int threads, const char *seed, char hex[65])
+static void train(const network *net, bdl__target target, int threads, const char *seed,
+                  const char *batch, char hex[65])
 {
     bdl_context *context = NULL;
     bdl_options *options = NULL;
     bdl_trainer *trainer = NULL;
     const bdl_context_options how = {.struct_size = sizeof how, .n_threads = threads, .log_level = 0};
     const char *const values[][2] = {{"model", model_of(net)}, {"data", net->data},
-                                     {"optim", net->optim},    {"batch", "50"},
+                                     {"optim", net->optim},    {"batch", batch},
                                      {"iterations", "7"},          {"seed", seed}};
     hex[0] = '\0';
     setenv("BDL_TARGET", bdl__target_name(target), 1);
@@ -147,7 +148,7 @@ BDL_TEST(builds_of_all_compilers_train_the_same_bits)
     for (int t = 0; t < N_TARGETS; t++) {
         for (int n = 0; n < N_NETWORKS && bdl__target_available(targets[t]); n++) {
             char hex[65];
-            train(&networks[n], targets[t], 2, "3", hex);
+            train(&networks[n], targets[t], 2, "3", "50", hex);
             if (write && *write) {
                 memcpy(lines[n][t].hex, hex, sizeof hex);
             } else if (strcmp(hex, lines[n][t].hex) != 0) {
@@ -168,12 +169,28 @@ BDL_TEST(workers_do_not_change_them_and_seeds_do)
     REQUIRE_OK(bdl__target_choose(&target));
     for (int n = 0; n < N_NETWORKS; n++) {
         char one[65], other[65];
-        train(&networks[n], target, 1, "3", one);
-        train(&networks[n], target, 3, "3", other);
+        train(&networks[n], target, 1, "3", "50", one);
+        train(&networks[n], target, 3, "3", "50", other);
         CHECK_STR_EQ(one, other);
-        train(&networks[n], target, 1, "4", other);
+        train(&networks[n], target, 1, "4", "50", other);
         CHECK(strcmp(one, other) != 0);
     }
 }
 
-BDL_TEST_MAIN(builds_of_all_compilers_train_the_same_bits, workers_do_not_change_them_and_seeds_do)
+/* A batch of one slice makes all workers one team, which splits the kernels' outer ranges. */
+BDL_TEST(teams_do_not_change_them)
+{
+    bdl__target target;
+    REQUIRE_OK(bdl__target_choose(&target));
+    for (int n = 0; n < N_NETWORKS; n++) {
+        char one[65], other[65];
+        train(&networks[n], target, 1, "3", "16", one);
+        for (int threads = 2; threads <= 5; threads++) {
+            train(&networks[n], target, threads, "3", "16", other);
+            CHECK_STR_EQ(one, other);
+        }
+    }
+}
+
+BDL_TEST_MAIN(builds_of_all_compilers_train_the_same_bits, workers_do_not_change_them_and_seeds_do,
+              teams_do_not_change_them)
