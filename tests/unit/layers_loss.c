@@ -85,6 +85,23 @@ BDL_TEST(cross_entropy_follows_the_formula)
     }
 }
 
+/* -sum of w_c (0.8 t_c + 0.2 / 4) log p_c over classes and positions, w_c being c + 1. */
+static double share_loss(const problem *p, int s)
+{
+    double loss = 0;
+    for (int i = 0; i < 3; i++) {
+        double sum = 0;
+        for (int c = 0; c < 4; c++) {
+            sum += exp(p->src[0][s][c * 3 + i]);
+        }
+        for (int c = 0; c < 4; c++) {
+            const double share = 0.8 * p->src[1][s][c * 3 + i] + 0.2 / 4;
+            loss -= (c + 1) * share * (p->src[0][s][c * 3 + i] - log(sum));
+        }
+    }
+    return loss;
+}
+
 BDL_TEST(cross_entropy_takes_probabilities)
 {
     const bdl__shape shapes[] = {SHAPE(2, 4, 3), SHAPE(2, 4, 3)};
@@ -93,7 +110,11 @@ BDL_TEST(cross_entropy_takes_probabilities)
     problem_fill(&now);
     check_gradient(&now);
     check_targets(&now);
-    CHECK_NEAR(base.dst[0][0][1], 3, 0);
+    run(&now, &(options){.target = BDL__TARGET_F64}, &base);
+    for (int s = 0; s < SAMPLES; s++) {
+        CHECK_NEAR(base.dst[0][s][0], share_loss(&now, s), 1e-12);
+        CHECK_NEAR(base.dst[0][s][1], 3, 0);
+    }
     bdl__arena_free(&now.arena);
 }
 
