@@ -364,7 +364,9 @@ static bdl_status follow_up(bdl__trainer *t, bool ends_epoch, const char **reaso
     }
     char text[512];
     snprintf(text, sizeof text, "%s", bdl_last_error());
-    BDL__TRY(write_checkpoint(t));
+    if (!t->ranks) { /* the others do not know, and would not take part */
+        BDL__TRY(write_checkpoint(t));
+    }
     return bdl__fail(reports, "%s", text);
 }
 
