@@ -65,6 +65,7 @@ struct bdl_model {
     bdl__workspace *workspace;
     bdl__runner *runner; /* for bdl_model_forward */
     bdl__predictor predictor; /* for bdl_predict_on */
+    bdl__runner *few_runner; /* the same for a sample alone */
 };
 
 /* Fails unless the model is finished. */
@@ -91,7 +92,7 @@ extern const bdl__schema bdl__predict_schema;
 typedef struct bdl__inspect_params {
     const char *model, *loss, *precision;
     int64_t batch;
-    bool plan, json;
+    bool plan, predict, json;
 } bdl__inspect_params;
 extern const bdl__schema bdl__inspect_schema;
 

@@ -150,10 +150,9 @@ static bdl_status inception_v1_train(bdl_context *context, double seconds, bdl__
 
 /* ---- prediction --------------------------------------------------------------------------------- */
 
-#define FORWARD_BATCH 1024
-
-static bdl_status bench_forward(bdl_context *context, const char *name, double seconds,
-                                bdl__measured *measured)
+/* Images a second, `batch` of them a call. */
+static bdl_status bench_forward(bdl_context *context, const char *name, int64_t batch,
+                                double seconds, bdl__measured *measured)
 {
     bdl_model *model = NULL;
     int64_t n_src, n_dst;
@@ -162,11 +161,11 @@ static bdl_status bench_forward(bdl_context *context, const char *name, double s
     bdl_status status;
     BDL__TRY_DONE(status, bdl_model_open(context, name, 1, &model));
     BDL__TRY_DONE(status, bdl_model_sizes(model, &n_src, &n_dst));
-    src_size = (size_t)(n_src * FORWARD_BATCH) * sizeof(float);
-    dst_size = (size_t)(n_dst * FORWARD_BATCH) * sizeof(float);
+    src_size = (size_t)(n_src * batch) * sizeof(float);
+    dst_size = (size_t)(n_dst * batch) * sizeof(float);
     BDL__TRY_DONE(status, bdl__alloc(&context->allocator, src_size, &src));
     BDL__TRY_DONE(status, bdl__alloc(&context->allocator, dst_size, &dst));
-    for (int64_t i = 0; i < n_src * FORWARD_BATCH; i++) {
+    for (int64_t i = 0; i < n_src * batch; i++) {
         ((float *)src)[i] = (float)(i % 251) / 251;
     }
     const double start = bdl__now();
@@ -174,8 +173,8 @@ static bdl_status bench_forward(bdl_context *context, const char *name, double s
         const double before = bdl__now();
         int64_t n = 0;
         while (bdl__now() - before < WINDOW_SECONDS) {
-            BDL__TRY_DONE(status, bdl_model_forward(model, src, FORWARD_BATCH, dst));
-            n += FORWARD_BATCH;
+            BDL__TRY_DONE(status, bdl_model_forward(model, src, batch, dst));
+            n += batch;
         }
         if (before - start >= WARM_UP_SECONDS) {
             measured->value[measured->n++] = (double)n / (bdl__now() - before);
@@ -194,7 +193,33 @@ done:
 
 static bdl_status lenet_forward(bdl_context *context, double seconds, bdl__measured *measured)
 {
-    return bench_forward(context, "lenet", seconds, measured);
+    return bench_forward(context, "lenet", 1024, seconds, measured);
+}
+
+/* One image a call: what a service that answers single requests sees. */
+static bdl_status lenet_single(bdl_context *context, double seconds, bdl__measured *measured)
+{
+    return bench_forward(context, "lenet", 1, seconds, measured);
+}
+
+static bdl_status inception_single(bdl_context *context, double seconds, bdl__measured *measured)
+{
+    return bench_forward(context, "inception_v1", 1, seconds, measured);
+}
+
+static bdl_status resnet50_single(bdl_context *context, double seconds, bdl__measured *measured)
+{
+    return bench_forward(context, "resnet(depth=50, dataset=imagenet)", 1, seconds, measured);
+}
+
+static bdl_status vgg16_single(bdl_context *context, double seconds, bdl__measured *measured)
+{
+    return bench_forward(context, "vgg16", 1, seconds, measured);
+}
+
+static bdl_status vgg_cifar_single(bdl_context *context, double seconds, bdl__measured *measured)
+{
+    return bench_forward(context, "vgg_cifar", 1, seconds, measured);
 }
 
 static bdl_status push(bdl_context *context, double seconds, bdl__measured *measured)
@@ -227,6 +252,11 @@ static const bench_case cases[] = {
     {"inception_v1_train", "images/s", "training of Inception-v1 at 224x224, batch 32",
      inception_v1_train},
     {"lenet_forward", "images/s", "LeNet forward, 1,024 images a call", lenet_forward},
+    {"lenet_single", "images/s", "LeNet forward, one image a call", lenet_single},
+    {"vgg_cifar_single", "images/s", "VGG for CIFAR-10 forward, one image a call", vgg_cifar_single},
+    {"inception_single", "images/s", "Inception-v1 forward, one image a call", inception_single},
+    {"resnet50_single", "images/s", "ResNet-50 forward, one image a call", resnet50_single},
+    {"vgg16_single", "images/s", "VGG-16 forward, one image a call", vgg16_single},
     {"conv", "share of peak", "each kernel of convolution and linear on one core, a line each",
      bdl__bench_conv},
     {"push", "MB/s", "pushing rows of 784 floats into memory", push},

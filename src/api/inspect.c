@@ -83,31 +83,54 @@ static bdl_status listing_head(const bdl__saved *saved, const char *loss, bdl__a
     return BDL_OK;
 }
 
-static bdl_status print_plan(bdl_context *context, const bdl__inspect_params *params,
-                             const bdl__saved *saved, bdl__precision precision, bdl__arena *arena,
+static bdl_status print_plan(const bdl_context *context, const bdl__plan_options *options,
                              bdl__text *out)
 {
-    const bdl__graph *const graph = saved->model->graph;
-    bdl__head head;
-    bool integer = false;
-    BDL__TRY(listing_head(saved, params->loss, arena, &head, &integer));
-    const bdl__plan_options options = {
-        .graph = graph,
-        .is_training = true,
+    bdl__plan *plan = NULL;
+    BDL__TRY(bdl__plan_create(&context->allocator, options, &plan));
+    bdl__plan_print(plan, out);
+    bdl__plan_free(plan);
+    return BDL_OK;
+}
+
+static bdl__plan_options plan_options(const bdl_context *context, const bdl__inspect_params *params,
+                                      const bdl__saved *saved, bdl__precision precision)
+{
+    return (bdl__plan_options){
+        .graph = saved->model->graph,
         .precision = precision,
         .target = saved->model->dtype == BDL_F64 ? BDL__TARGET_F64 : context->target,
         .n_workers = bdl__pool_size(context->pool),
         .n_slices = (params->batch + BDL__SLICE - 1) / BDL__SLICE,
-        .global_batch = params->batch,
-        .heads = &head,
-        .n_heads = 1,
-        .target_shape = integer ? (bdl__shape){0} : *bdl__graph_shape(graph, graph->outputs[0]),
-        .target_integer = integer};
-    bdl__plan *plan = NULL;
-    BDL__TRY(bdl__plan_create(&context->allocator, &options, &plan));
-    bdl__plan_print(plan, out);
-    bdl__plan_free(plan);
-    return BDL_OK;
+        .global_batch = params->batch};
+}
+
+static bdl_status print_training(const bdl_context *context, const bdl__inspect_params *params,
+                                 const bdl__saved *saved, bdl__precision precision,
+                                 bdl__arena *arena, bdl__text *out)
+{
+    bdl__plan_options options = plan_options(context, params, saved, precision);
+    bdl__head head;
+    BDL__TRY(listing_head(saved, params->loss, arena, &head, &options.target_integer));
+    options.is_training = true;
+    options.heads = &head;
+    options.n_heads = 1;
+    if (!options.target_integer) {
+        options.target_shape = *bdl__graph_shape(options.graph, options.graph->outputs[0]);
+    }
+    return print_plan(context, &options, out);
+}
+
+static bdl_status print_prediction(const bdl_context *context, const bdl__inspect_params *params,
+                                   const bdl__saved *saved, bdl__precision precision, bdl__text *out)
+{
+    bdl__plan_options options = plan_options(context, params, saved, precision);
+    options.few_samples = bdl__plan_wants_few(options.graph, precision, params->batch);
+    if (options.few_samples) {
+        options.target = BDL__TARGET_LANE1;
+        options.global_batch = 1;
+    }
+    return print_plan(context, &options, out);
 }
 
 static bdl_status inspect(bdl_context *context, const bdl__inspect_params *params,
@@ -127,7 +150,9 @@ static bdl_status inspect(bdl_context *context, const bdl__inspect_params *param
     print_model(*saved, out);
     if (params->plan) {
         bdl__text_append(out, "\n");
-        return print_plan(context, params, *saved, precision, arena, out);
+        return params->predict
+                   ? print_prediction(context, params, *saved, precision, out)
+                   : print_training(context, params, *saved, precision, arena, out);
     }
     return BDL_OK;
 }

@@ -62,6 +62,7 @@ void bdl_model_free(bdl_model *model)
         bdl_context *const context = model->context;
         bdl__predictor_free(&model->predictor);
         bdl__runner_free(model->runner);
+        bdl__runner_free(model->few_runner);
         bdl__workspace_free(model->workspace);
         bdl__saved_free(model->saved);
         bdl__graph_release(model->graph);
@@ -204,18 +205,45 @@ bdl_status bdl_model_sizes(const bdl_model *model, int64_t *src_count, int64_t *
 
 #define FORWARD_SLICES 16 /* slices computed at once: 256 samples */
 
-static bdl_status open_runner(bdl_model *model)
+/* A sample alone has the target lane1, and a runner of its own. */
+static bdl_status open_runner(bdl_model *model, bool few_samples, bdl__runner **runner)
 {
     bdl_context *const context = model->context;
-    const bdl__runner_options options = {.target = context->target,
-                                         .batch = FORWARD_SLICES * BDL__SLICE};
+    const bdl__runner_options options = {
+        .target = few_samples ? BDL__TARGET_LANE1 : context->target,
+        .batch = few_samples ? 1 : FORWARD_SLICES * BDL__SLICE,
+        .few_samples = few_samples};
     if (!model->workspace) {
         BDL__TRY(bdl__workspace_create(&context->allocator, &model->workspace));
     }
-    return model->runner ? BDL_OK
-                         : bdl__runner_create(&context->allocator, model->saved->model,
-                                              context->pool, model->workspace, &options,
-                                              &model->runner);
+    return *runner ? BDL_OK
+                   : bdl__runner_create(&context->allocator, model->saved->model, context->pool,
+                                        model->workspace, &options, runner);
+}
+
+static bdl_status forward_one(bdl_model *model, const float *src, int64_t n_src, int64_t n_dst,
+                              float *dst)
+{
+    const int32_t valid = 1;
+    const bdl__batch batch = {.n_samples = 1,
+                              .n_slices = 1,
+                              .valid = &valid,
+                              .input = src,
+                              .input_stride = n_src * (int64_t)sizeof(float)};
+    bdl__exec *exec = NULL;
+    BDL__TRY(bdl__runner_run(model->few_runner, &batch, 0, 0, NULL, NULL, &exec));
+    memcpy(dst, bdl__exec_output(exec, 0).data, (size_t)n_dst * sizeof(float));
+    return BDL_OK;
+}
+
+static bdl_status forward_few(bdl_model *model, const float *src, int64_t n, int64_t n_src,
+                              int64_t n_dst, float *dst)
+{
+    BDL__TRY(open_runner(model, true, &model->few_runner));
+    for (int64_t i = 0; i < n; i++) {
+        BDL__TRY(forward_one(model, src + i * n_src, n_src, n_dst, dst + i * n_dst));
+    }
+    return BDL_OK;
 }
 
 static bdl_status forward_some(bdl_model *model, const float *src, int64_t n, int64_t n_src,
@@ -246,7 +274,10 @@ bdl_status bdl_model_forward(bdl_model *model, const float *src, int64_t n, floa
     BDL__CHECK(model->saved->model->dtype == BDL_F32, BDL_ERR_UNSUPPORTED,
                "forward takes float32 models");
     BDL__CHECK(n >= 0, BDL_ERR_INVALID_ARGUMENT, "n must be >= 0, got %lld", (long long)n);
-    BDL__TRY(open_runner(model));
+    if (bdl__plan_wants_few(model->saved->model->graph, BDL__FP32, n)) {
+        return forward_few(model, src, n, n_src, n_dst, dst);
+    }
+    BDL__TRY(open_runner(model, false, &model->runner));
     const int64_t most = FORWARD_SLICES * BDL__SLICE;
     const size_t size =
         (size_t)(bdl__round_up(BDL__MIN(n, most), BDL__SLICE) * n_src) * sizeof(float);

@@ -35,6 +35,7 @@ static const bdl__field predict_fields[] = {
 static const bdl__field inspect_fields[] = {
     INSPECT(model, .required = true, .doc = "Ready-made model, model.json, or saved directory."),
     INSPECT(plan, .doc = "Show how it is run: segments, steps, implementations, memory."),
+    INSPECT(predict, .doc = "With plan: how it predicts, instead of how it is trained."),
     INSPECT(json, .doc = "Print the graph as JSON."),
     INSPECT(batch, .def.i64 = 128, .range = BDL_IN(1, 1 << 24), .doc = "Batch the plan is for."),
     INSPECT(loss, .def.s = "", .doc = "Criterion of the plan; by default as in training."),

@@ -430,7 +430,7 @@ static const char *execute(const bdl__dnnl_op *op, const bdl__dnnl_call *call)
     }
     const int n = enter_single();
     const char *error = NULL;
-    if (op->handles[IN_SRC] && !call->primitive_only) {
+    if (op->handles[IN_SRC] && !call->primitive_only && !call->keeps_src) {
         error = change(op, IN_SRC, call->src, place[AT_SRC]);
     }
     if (!error && op->handles[IN_DST] && !call->primitive_only) {

@@ -53,6 +53,7 @@ typedef struct bdl__dnnl_call {
     float *result;       /* dst, diff_src or diff_weights (oc, ic / groups, kh, kw) */
     void *scratch;
     bool add;
+    bool keeps_src;      /* forward: src is in scratch since the call before, of an op of the same shape */
     bool primitive_only; /* no change of layout: operands and result stay in scratch, for benchmarks */
 } bdl__dnnl_call;
 

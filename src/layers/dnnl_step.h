@@ -13,6 +13,9 @@ typedef struct bdl__dnnl_step {
     bool has[3];
     const char *name[3]; /* "onednn_bf16" or "onednn" */
     bdl__dnnl_op op[3];
+    /* Forward of a single sample is cut into runs of output channels, which a team shares. All have the same op. */
+    int64_t n_pieces;
+    int64_t piece_weights, piece_bias, piece_dst; /* floats of a piece */
 } bdl__dnnl_step;
 
 static inline bool bdl__dnnl_has(const bdl__dnnl_step *step, bdl__dnnl_direction direction)

@@ -62,7 +62,7 @@ bdl_status bdl__plan_create(const bdl_allocator *allocator, const bdl__plan_opti
     made->scalar_size = options->target == BDL__TARGET_F64 ? 8 : 4;
     made->real_size = made->scalar_size * (size_t)made->lanes;
     made->n_parts_slice = BDL__SLICE / made->lanes;
-    made->n_parts = options->n_slices * made->n_parts_slice;
+    made->n_parts = options->few_samples ? 1 : options->n_slices * made->n_parts_slice;
     bdl_status status = place_shards(made);
     if (status == BDL_OK) {
         status = make(made);

@@ -30,8 +30,8 @@ typedef struct bdl__plan_options {
      * others are computed; 0 = not cut for that. */
     int64_t bucket_count;
     int64_t global_batch;
-    /* Prediction of so few samples that most of 16 lanes would repeat one: the target is lane1, parts
-     * without a valid sample are left out, and convolutions and products may go through oneDNN. */
+    /* Prediction of one sample by a large net, where 16 lanes would repeat it: the target is lane1, there is
+     * one part, and convolutions and products go through oneDNN. */
     bool few_samples;
     const bdl__head *heads; /* in training, heads[0] is the criterion that backward starts from */
     int n_heads;
@@ -142,6 +142,10 @@ typedef struct bdl__plan {
     int64_t max_leaf_count;
 } bdl__plan;
 
+/* Whether a plan with few_samples should predict `n` samples, one by one: few of them, a graph of many
+ * multiply-adds, and oneDNN at hand. A function of the graph and the build alone. */
+bool bdl__plan_wants_few(const bdl__graph *graph, bdl__precision precision, int64_t n);
+
 bdl_status bdl__plan_create(const bdl_allocator *allocator, const bdl__plan_options *options,
                             bdl__plan **plan);
 void bdl__plan_free(bdl__plan *plan);
@@ -155,7 +159,7 @@ static inline void bdl__plan_shard_parts(const bdl__plan *plan, int64_t i_shard,
 {
     bdl__shard_slices(i_shard, plan->n_shards, plan->options.whole_slices, begin, end);
     *begin = (*begin - plan->options.first_slice) * plan->n_parts_slice;
-    *end = (*end - plan->options.first_slice) * plan->n_parts_slice;
+    *end = BDL__MIN((*end - plan->options.first_slice) * plan->n_parts_slice, plan->n_parts);
 }
 
 /* The area that really holds the tensor. */

@@ -41,8 +41,7 @@ static bdl_status open_pass(const bdl__session *session, const bdl__saved *saved
                             const bdl__dataset *dataset, const bdl__chain *chain,
                             const bdl__runner_options *options, double most_broken, pass *p)
 {
-    const bdl__target target = target_of(session, saved->model);
-    const int lanes = bdl__target_lanes(target);
+    const int lanes = bdl__target_lanes(options->target);
     int64_t first = 0, end = 0;
     p->n_slices = (options->batch + BDL__SLICE - 1) / BDL__SLICE;
     if (session->ranks) {
@@ -54,7 +53,7 @@ static bdl_status open_pass(const bdl__session *session, const bdl__saved *saved
     }
     const bdl__batch_options batching = {.batch = options->batch,
                                          .lanes = lanes,
-                                         .real_size = target == BDL__TARGET_F64
+                                         .real_size = options->target == BDL__TARGET_F64
                                                           ? 8
                                                           : 4 * (size_t)lanes,
                                          .n_epochs = 1,
@@ -206,10 +205,11 @@ void bdl__predictor_free(bdl__predictor *predictor)
 }
 
 /* Plans and memory of the last predictions, where those were of the same kind. */
-static void take_predictor(pass *p, bdl__predictor *predictor, bdl__precision precision, int64_t batch)
+static void take_predictor(pass *p, bdl__predictor *predictor, const bdl__runner_options *options)
 {
     if (predictor) {
-        if (predictor->precision != precision || predictor->batch != batch) {
+        if (predictor->precision != options->precision || predictor->batch != options->batch ||
+            predictor->few_samples != options->few_samples) {
             bdl__predictor_free(predictor);
         }
         p->workspace = predictor->workspace;
@@ -218,13 +218,14 @@ static void take_predictor(pass *p, bdl__predictor *predictor, bdl__precision pr
     }
 }
 
-static void keep_predictor(pass *p, bdl__predictor *predictor, bdl__precision precision, int64_t batch)
+static void keep_predictor(pass *p, bdl__predictor *predictor, const bdl__runner_options *options)
 {
     if (predictor) {
         *predictor = (bdl__predictor){.workspace = p->workspace,
                                       .runner = p->runner,
-                                      .precision = precision,
-                                      .batch = batch};
+                                      .precision = options->precision,
+                                      .batch = options->batch,
+                                      .few_samples = options->few_samples};
         p->workspace = NULL;
         p->runner = NULL;
     }
@@ -235,8 +236,11 @@ bdl_status bdl__predict(const bdl__session *session, const bdl__saved *saved,
                         bdl__precision precision, int64_t batch, bdl__predictor *predictor,
                         bdl__prediction_fn fn, void *arg, int64_t *n_broken)
 {
-    const bdl__target target = target_of(session, saved->model);
     const bdl__graph *const graph = saved->model->graph;
+    const bool few_samples =
+        !session->ranks && bdl__plan_wants_few(graph, precision, dataset->n);
+    const bdl__target target =
+        few_samples ? BDL__TARGET_LANE1 : target_of(session, saved->model);
     pass p = {0};
     outputs o = {.fn = fn,
                  .arg = arg,
@@ -249,14 +253,17 @@ bdl_status bdl__predict(const bdl__session *session, const bdl__saved *saved,
     void *memory = NULL;
     BDL__TRY(bdl__alloc(session->allocator, size, &memory));
     o.values = memory;
-    const bdl__runner_options options = {.precision = precision, .target = target, .batch = batch};
-    take_predictor(&p, predictor, precision, batch);
+    const bdl__runner_options options = {.precision = precision,
+                                         .target = target,
+                                         .batch = few_samples ? 1 : batch,
+                                         .few_samples = few_samples};
+    take_predictor(&p, predictor, &options);
     bdl_status status = open_pass(session, saved, dataset, chain, &options, 1, &p);
     if (status == BDL_OK) {
         status = run_pass(session, &p, give_outputs, &o);
         *n_broken = bdl__batcher_n_broken(p.batcher);
     }
-    keep_predictor(&p, predictor, precision, batch);
+    keep_predictor(&p, predictor, &options);
     close_pass(&p);
     bdl__free(session->allocator, memory, size);
     return status;

@@ -69,6 +69,7 @@ static bdl_status make(const bdl__runner *runner, planned key, planned *entry)
                                        .whole_slices = key.whole_slices,
                                        .bucket_count = o->bucket_count,
                                        .global_batch = o->batch,
+                                       .few_samples = o->few_samples,
                                        .heads = o->heads,
                                        .n_heads = o->n_heads,
                                        .target_shape = o->target_shape,

@@ -17,6 +17,7 @@ typedef struct bdl__runner_options {
     bdl__shape target_shape;
     bool target_integer;
     bool target_is_input; /* the target is the input itself (autoencoders) */
+    bool few_samples;     /* batches of one sample, with the target lane1: see plan.h */
     void *grads;          /* see bdl__exec_create */
     bdl__ranks *ranks;    /* NULL = alone; else placed for each batch before it runs */
     bdl__shares *shares;  /* of training with others */

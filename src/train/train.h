@@ -170,6 +170,7 @@ typedef struct bdl__predictor {
     bdl__runner *runner;
     bdl__precision precision;
     int64_t batch;
+    bool few_samples;
 } bdl__predictor;
 
 void bdl__predictor_free(bdl__predictor *predictor);

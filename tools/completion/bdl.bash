@@ -16,7 +16,7 @@ _bdl() {
         launch) words="--threads --help -n -- train" ;;
         eval) words="--data --batch --loss --metrics --target --most_broken --transform --precision --threads --json --quiet --help" ;;
         predict) words="--data --top --batch --transform --precision --threads --format --out --json --help" ;;
-        inspect) words="--plan --json --batch --loss --precision --threads --help" ;;
+        inspect) words="--plan --predict --json --batch --loss --precision --threads --help" ;;
         layers) words="--help" ;;
         schema) words="--json --help" ;;
         bench) words="--threads --json --help" ;;
