@@ -9,5 +9,8 @@ set(CMAKE_C_CREATE_SHARED_LIBRARY
 set(CMAKE_C_CREATE_SHARED_MODULE ${CMAKE_C_CREATE_SHARED_LIBRARY})
 set(CMAKE_C_LINK_EXECUTABLE "${link} -pie <LINK_FLAGS> <OBJECTS> -o <TARGET> <LINK_LIBRARIES>")
 set(CMAKE_PLATFORM_NO_VERSIONED_SONAME ON)
+# Macros of OpenSSL's headers write down the name of the source file.
+cmake_path(SET source NORMALIZE ${CMAKE_CURRENT_LIST_DIR}/../)
+set(CMAKE_C_FLAGS_INIT -ffile-prefix-map=${source}=)
 # Not the path of a build tree with the final one written over it: no byte may tell where the wheel was built.
 set(CMAKE_BUILD_WITH_INSTALL_RPATH ON)

@@ -134,7 +134,7 @@ def trains_the_same_weights_as_every_build():
 def runs_onednn_without_libgomp():
     doctor = alone(installed().parent / "bdl", "doctor")
     check(re.search(r"^oneDNN +3\.", doctor, re.M), doctor)
-    code = ("import bdl, ctypes, pathlib; here = pathlib.Path(bdl.__file__).parent / 'lib';"
+    code = ("import bdl, ctypes, pathlib; here = pathlib.Path(bdl.__path__[0]) / 'lib';"
             "ctypes.CDLL(str(here / 'libbdl_dnnl.so')); print(open('/proc/self/maps').read())")
     maps = alone(installed(), "-c", code)
     check("libbdl_onednn" in maps and "libbdl_openmp" in maps, "oneDNN was not loaded:", maps)
