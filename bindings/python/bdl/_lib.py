@@ -187,7 +187,7 @@ def _candidates() -> list[str]:
     if given:
         return [given]
     package = pathlib.Path(__file__).resolve().parent
-    places = [package / "lib/libbdl.so.0"]
+    places = [package / "lib/libbdl.so"]
     root = package.parents[2]
     if (root / "include/bdl/bdl.h").exists():
         places += [root / "build" / preset / "lib/libbdl.so" for preset in ("release", "ci-gcc", "dev")]

@@ -64,7 +64,7 @@ class Learner:
         """The mean loss of a batch; adds its gradients."""
         self.model._prepare(self._input)
         source = samples(x, self._input, "x")
-        kind, labels = _labels(y, len(source), "y")
+        kind, labels = _labels(y, len(source), "y", self.model._classes())
         if labels is None:
             raise BdlShapeError("y: expected labels, found None")
         if kind == FLOATS and labels.size != len(source) * int(np.prod(self._output)):

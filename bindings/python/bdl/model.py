@@ -176,9 +176,9 @@ class Model:
     # ---- training -----------------------------------------------------------------------------------------------
 
     def _classes(self) -> int:
-        """How many classes labels may have, by the outputs' shape; 0 where that says nothing."""
+        """How many classes labels may have, by the outputs' shape; 1: they are values."""
         shape = self.output_shapes[0]
-        return 0 if not shape else 2 if shape[0] == 1 else shape[0]
+        return shape[0] if shape else 1
 
     def fit(self, x: Any, y: Any = None, *, epochs: int | None = None, batch_size: int | None = None,
             validation_data: Any = None, optimizer: Any = None, loss: Any = None, metrics: Any = None,

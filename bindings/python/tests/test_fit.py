@@ -109,6 +109,16 @@ def test_numbers_can_be_learned():
     assert model.evaluate(x, y[:, 0], metrics="mae")["mae"] < 1e-3
 
 
+@pytest.mark.parametrize("last, loss", [([nn.Sigmoid()], bdl.losses.BCELoss()), ([], bdl.losses.BCEWithLogitsLoss())])
+def test_a_single_output_learns_labels_of_two_kinds(rows, last, loss):
+    x, y = rows
+    model = nn.Sequential(nn.Linear(1), *last, input_shape=(6,))
+    model.fit(x, y, epochs=20, batch_size=20, loss=loss, optimizer=bdl.optim.Adam(lr=0.05), verbose=0)
+    chances = model.predict_proba(x)
+    assert chances.shape == (300, 1) and chances.min() >= 0 and chances.max() <= 1
+    assert ((chances[:, 0] > 0.5) == y).mean() > 0.95
+
+
 def test_an_autoencoder_needs_no_labels():
     x = np.random.default_rng(3).random((64, 1, 4, 4), np.float32)
     model = bdl.models.autoencoder(bottleneck=8, shape=(1, 4, 4))
@@ -213,6 +223,9 @@ def test_running_statistics_are_part_of_the_state(rows, tmp_path):
         (lambda x, y: (x, y - 1), BdlInvalidArgumentError, "class number from 0 to 1, found -1"),
         (lambda x, y: (np.where(np.arange(6) == 3, np.nan, x), y), BdlNumericError, "row 0, column 3: nan"),
         (lambda x, y: (x, y.astype(str)), BdlUnsupportedError, "y: expected an array of numbers, found .* <U"),
+        (lambda x, y: (x, y.astype(float)), BdlUnsupportedError, "class numbers of an integer type .* found float64"),
+        (lambda x, y: (x, np.where(np.eye(2)[y] > 0, np.nan, 0)), BdlNumericError, "row 0, .*nan"),
+        (lambda x, y: (x, None), BdlInvalidArgumentError, "no labels"),
         (lambda x, y: (x.astype(complex), y), BdlUnsupportedError, "x: .* complex128"),
         (lambda x, y: (x[:0], y[:0]), BdlInvalidArgumentError, "there are no samples"),
         (lambda x, y: (iter([]), None), BdlInvalidArgumentError, "there are no batches"),

@@ -14,7 +14,7 @@ from bdl import _lib
 from bdl._arrays import Array, as_numpy
 from bdl._context import Handle, context, create
 from bdl._described import Reader
-from bdl.errors import BdlInvalidArgumentError, BdlShapeError
+from bdl.errors import BdlInvalidArgumentError, BdlShapeError, BdlUnsupportedError
 
 NONE, CLASS, FLOATS = 0, 1, 2
 U8, F32 = 4, 0
@@ -54,14 +54,20 @@ def _values(x: Any, what: str) -> Array:
     return np.ascontiguousarray(array, dtype=np.uint8 if array.dtype == np.uint8 else np.float32)
 
 
-def _labels(y: Any, n: int, what: str) -> tuple[int, Array | None]:
-    """Kind of labels and their values: whole numbers are classes, others are values to predict."""
+def _labels(y: Any, n: int, what: str, classes: int) -> tuple[int, Array | None]:
+    """Kind of labels and their values: those of an integer type are classes, unless there is only one; others are values
+    to predict."""
     if y is None:
         return NONE, None
     array = as_numpy(y, what)
     if array.ndim < 1 or len(array) != n:
         raise BdlShapeError(f"{what}: expected {n} labels, one for each sample, found shape {array.shape}")
-    if array.dtype.kind in "iub":
+    if array.dtype.kind == "f" and array.ndim == 1 and classes > 1:
+        raise BdlUnsupportedError(
+            f"{what}: expected class numbers of an integer type for {classes} classes, found {array.dtype}; "
+            "y.astype(int) makes them"
+        )
+    if array.dtype.kind in "iub" and classes != 1:
         if array.ndim > 1 and array.size != n:
             raise BdlShapeError(f"{what}: expected class numbers of shape ({n},), found {array.shape}")
         return CLASS, np.ascontiguousarray(array.reshape(n), dtype=np.float64)
@@ -96,13 +102,13 @@ def from_arrays(x: Any, y: Any = None, *, classes: int = 0, name: str = "data") 
     Args:
         x: Samples along the first axis: an array, or anything with DLPack.
         y: Class numbers from 0 (an integer type), or values to predict (a float type), or None.
-        classes: Number of classes; 0: the largest label plus one.
+        classes: Number of classes; 0: the largest label plus one; 1: labels are values, whatever their type.
         name: For error texts.
     """
     values = _values(x, f"{name}: x")
     if len(values) == 0:
         raise BdlInvalidArgumentError(f"{name}: there are no samples")
-    kind, labels = _labels(y, len(values), f"{name}: y")
+    kind, labels = _labels(y, len(values), f"{name}: y", classes)
     options = _options(values, kind, labels, classes, name, 0, None)
     numbers, targets = _pointers(kind, labels)
     handle = create("bdl_data_free", "bdl_data_wrap", context().pointer, ctypes.byref(options), len(values),
@@ -125,7 +131,7 @@ def from_batches(batches: Iterable[Any], *, classes: int = 0, name: str = "data"
 
     Args:
         batches: Batches of samples that all have one shape.
-        classes: Number of classes; 0: the largest label plus one.
+        classes: Number of classes; 0: the largest label plus one; 1: labels are values, whatever their type.
         name: For error texts.
         memory_limit: Bytes kept in memory; 0: half of what the process may use.
         spill_directory: Where the file is made; by default TMPDIR or /tmp.
@@ -135,7 +141,7 @@ def from_batches(batches: Iterable[Any], *, classes: int = 0, name: str = "data"
     for i, batch in enumerate(batches):
         x, y = _split(batch)
         values = _values(x, f"{name}: batch {i}: x")
-        kind, labels = _labels(y, len(values), f"{name}: batch {i}: y")
+        kind, labels = _labels(y, len(values), f"{name}: batch {i}: y", classes)
         found = (values.shape[1:], str(values.dtype), kind, labels.shape[1:] if labels is not None else ())
         if handle is None:
             first = found
