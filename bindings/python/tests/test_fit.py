@@ -322,3 +322,30 @@ def test_training_works_on_another_thread(rows):
     thread.start()
     thread.join()
     assert len(results[0].epochs) == 2
+
+
+def test_callbacks_may_use_the_model(rows):
+    found = []
+    model = small()
+    history = model.fit(*rows, epochs=2, batch_size=50, validation_data=rows, verbose=0,
+                        callbacks=lambda epoch, values: found.append((model.evaluate(*rows)["loss"], values["val_loss"])))
+    assert len(found) == 2 and all(own == pytest.approx(told) for own, told in found)
+    assert model.evaluate(*rows)["loss"] == pytest.approx(history.epochs[-1]["val_loss"])
+
+
+def test_progress_is_redrawn_on_a_terminal_only(child):
+    program = (
+        "import os, pty, sys\n"
+        "out = []\n"
+        "def read(fd):\n"
+        "    out.append(os.read(fd, 1024))\n"
+        "    return b'.'\n"
+        "code = \"import bdl; bdl.models.lenet().fit('digits(count=2000)', epochs=1)\"\n"
+        "pty.spawn([sys.executable, '-c', code], read)\n"
+        "print()\n"
+        "print(repr(b''.join(out).decode()))\n"
+    )
+    line = child(program).stdout.splitlines()[-1]
+    assert "\\repoch 1/1: loss " in line and "epoch 1: step 1/" in line and line.endswith("\\r\\n'")
+    plain = child("import bdl\nbdl.models.lenet().fit('digits(count=2000)', epochs=1)").stdout
+    assert plain.startswith("epoch 1/1: loss ") and "\r" not in plain and plain.count("\n") == 1
