@@ -5,7 +5,8 @@
 
 int64_t bdl__trainer_val_batch(const bdl__trainer *t, int64_t n)
 {
-    return BDL__MIN(BDL__MAX(t->params.batch, INT64_C(256)), BDL__MAX(n, INT64_C(1)));
+    const int64_t most = BDL__MAX_SHARDS * BDL__SLICE; /* short last batches divide up to here */
+    return BDL__MIN(BDL__MIN(BDL__MAX(t->params.batch, INT64_C(256)), most), BDL__MAX(n, INT64_C(1)));
 }
 
 /* The sorted rows of rank r in batches of this size begin at cuts[r]. */

@@ -171,6 +171,11 @@ static bdl_status check_division(bdl__trainer *t)
                "at most %lld ranks, or a batch of at least %lld",
                (long long)t->params.batch, (long long)n_shards, BDL__SLICE, n, (long long)n_shards,
                (long long)n * BDL__SLICE);
+    BDL__CHECK(n_slices <= BDL__MAX_SHARDS || t->data->n % t->params.batch == 0,
+               BDL_ERR_UNSUPPORTED,
+               "%lld samples in batches of %lld leave a short one, whose shards the ranks cannot share: use a "
+               "batch of at most %d, or one that divides the samples",
+               (long long)t->data->n, (long long)t->params.batch, BDL__MAX_SHARDS * BDL__SLICE);
     if (t->ranks->rank > 0) {
         return BDL_OK;
     }

@@ -395,6 +395,18 @@ BDL_TEST(more_ranks_than_shards_are_refused)
     expect_failure(&j, 5, "a batch of 40 samples has 3 shards of 16, and cannot be shared by 5 ranks");
 }
 
+/* Above 1,024 slices a shard is several: then ranks share full batches only. */
+BDL_TEST(large_batches_divide_or_are_refused)
+{
+    char alone[65];
+    job j = {.options = {{"model", "linear"}, {"data", "synthetic(count=35200, shape=[1,2,2], classes=3)"},
+                         {"batch", "17600"}, {"epochs", "2"}}};
+    train_alone(j, alone);
+    check_ranks(j, alone, 3, 1);
+    j.options[2].value = "17000";
+    expect_failure(&j, 3, "35200 samples in batches of 17000 leave a short one");
+}
+
 BDL_TEST(ranks_with_other_settings_are_refused)
 {
     job j = {.options = {{"model", "lenet"}, {"data", "digits(count=200)"}, {"batch", "64"}},
@@ -426,5 +438,6 @@ BDL_TEST_MAIN(batch_norm_and_dropout_train_alike, ranks_without_rows_in_the_last
               validation_and_stop_conditions_are_alike, seeds_differ, equal_rows_train_alike,
               checkpoints_are_those_of_one_process, legs_go_on_from_the_file_of_one_rank,
               time_limits_stop_all_at_one_iteration, more_ranks_than_shards_are_refused,
+              large_batches_divide_or_are_refused,
               ranks_with_other_settings_are_refused, the_first_cause_reaches_all,
               a_loss_that_is_not_finite_names_the_layer_on_all)
