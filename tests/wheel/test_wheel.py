@@ -150,7 +150,7 @@ import json, numpy, bdl
 rng = numpy.random.default_rng(1)
 x = rng.normal(size=(256, 4)).astype('float32')
 y = (x[:, 0] > x[:, 1]).astype('int64')
-model = bdl.nn.Sequential(bdl.nn.Linear(4, 16), bdl.nn.Tanh(), bdl.nn.Linear(16, 2), bdl.nn.LogSoftmax())
+model = bdl.Sequential(bdl.nn.Linear(4, 16), bdl.nn.Tanh(), bdl.nn.Linear(16, 2), bdl.nn.LogSoftmax())
 model.fit(x, y, epochs=20, batch_size=32)
 print(json.dumps(float((model.predict_proba(x).argmax(1) == y).mean())))
 """
