@@ -76,7 +76,8 @@ stage_wheel() {
 
 # One test at a time: each starts Java processes that use all processors.
 stage_spark() {
-    build ci-gcc -DBDL_ONEDNN_LIBRARY= -DBDL_ONEDNN_INCLUDE= && jobs=1 not_labelled=() run ci-gcc spark -L '^spark$'
+    local jobs=1 not_labelled=()
+    build ci-gcc -DBDL_ONEDNN_LIBRARY= -DBDL_ONEDNN_INCLUDE= && run ci-gcc spark -L '^spark$'
 }
 
 # Rebuilds libbdl_dnnl.so of the first stage against the other oneDNN, and nothing else.

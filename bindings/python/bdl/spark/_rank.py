@@ -74,6 +74,7 @@ def rank_function(job: Job) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.
         except RETRIED:
             raise
         except BdlError as error:
+            Record(job.nonce).remove()
             text = json.dumps({"code": error.code, "text": str(error), "rank": task.partitionId()})
             yield from pieces(ERROR, text.encode())
 
@@ -192,7 +193,6 @@ class _Rank:
         with ExitStack() as stack:
             context = _native.make_context(self.job.threads or self.task.cpus())
             stack.callback(context.close)
-            directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="bdl-rank-"))
             failure: Optional[BdlError] = None
             data = _Data(context, self.job)
             stack.callback(data.close)
@@ -206,7 +206,7 @@ class _Rank:
             _native.connect(group, [one["address"] for one in everyone])
             self._check_rows(everyone)
             data.finish(everyone)
-            yield from self._train(context, group, data, directory)
+            yield from self._train(context, group, data)
             self.record.remove()
 
     # ---- rows ---------------------------------------------------------------------------------------------------
@@ -233,7 +233,7 @@ class _Rank:
         if n == 0:
             raise BdlInvalidArgumentError("the DataFrame has no rows to train on")
         self.keys = {"rows": n, "xor": f"{key_xor:032x}", "sum": f"{key_sum % (1 << 128):032x}"}
-        for seen in (self.job.expected, self.record.read()):
+        for seen in (self.job.expected, *(one["seen"] for one in everyone)):
             if seen is not None and seen != self.keys:
                 raise BdlInvalidArgumentError(
                     f"{NOT_DETERMINISTIC} (computed once it had {seen['rows']} rows, computed again {n}"
@@ -260,7 +260,7 @@ class _Rank:
         """What each rank has to say: its address and what its rows are like, or why it fails. The one rendezvous."""
         told: dict[str, Any] = {"address": _native.address(group) if group else ""}
         if failure is None:
-            told.update(form=data.form, keys=data.keys())
+            told.update(form=data.form, keys=data.keys(), seen=self.record.read())
         else:
             told.update(code=failure.code, text=str(failure))
         everyone: list[dict[str, Any]] = [json.loads(text) for text in self.task.allGather(json.dumps(told))]
@@ -291,7 +291,16 @@ class _Rank:
             file.write(join(self.files.pop(kind), kind))
         return path
 
-    def _train(self, context: Handle, group: Handle, data: _Data, directory: str) -> Iterator[pa.RecordBatch]:
+    def _make_trainer(self, context: Handle, group: Handle, data: _Data) -> tuple[Handle, Handle]:
+        """Options and trainer. Files that it starts from are there for so long only: a kill later leaves nothing."""
+        with tempfile.TemporaryDirectory(prefix="bdl-rank-") as directory:
+            options = _native.make_options(context, self._options(directory), group)
+            trainer = _native.make_trainer(context, options, data.handles[TRAINING], data.handles.get(VALIDATION))
+        if self.job.n_ranks > 1:  # the trainer has what it needs of them
+            data.close()
+        return options, trainer
+
+    def _train(self, context: Handle, group: Handle, data: _Data) -> Iterator[pa.RecordBatch]:
         """Trains, and on rank 0 gives the results."""
         history: list[dict[str, float]] = []
         end: dict[str, Any] = {}
@@ -303,25 +312,23 @@ class _Rank:
                 end.update(epoch=event.epoch, iteration=event.iteration, reason=(event.reason or b"").decode(),
                            samples_per_second=event.samples_per_second, seconds_of_leg=event.seconds)
 
-        options = _native.make_options(context, self._options(directory), group)
-        trainer = _native.make_trainer(context, options, data.handles[TRAINING], data.handles.get(VALIDATION))
+        options, trainer = self._make_trainer(context, group, data)
         try:
-            if self.job.n_ranks > 1:  # the trainer has what it needs of them
-                data.close()
             begin = time.time()
             _native.train(trainer, on_event)
-            is_done = end["reason"] != "seconds"
-            result = self._results(trainer, directory, is_done)
-            report = {**end, "done": is_done, "history": history, "keys": self.keys, "seconds_before": begin - self.begin,
-                      "fingerprint": _native.fingerprint(trainer), "workers": self.job.n_ranks}
+            report = {**end, "done": end["reason"] != "seconds", "history": history, "keys": self.keys,
+                      "seconds_before": begin - self.begin, "fingerprint": _native.fingerprint(trainer),
+                      "workers": self.job.n_ranks}
+            with tempfile.TemporaryDirectory(prefix="bdl-rank-") as directory:
+                result = self._results(trainer, directory, bool(report["done"]))
+                for kind, path in result.items() if self.rank == 0 else ():
+                    with open(path, "rb") as file:
+                        yield from pieces(kind, file.read())
+            if self.rank == 0:
+                yield from pieces(REPORT, json.dumps(report).encode())
         finally:
             trainer.close()
             options.close()
-        if self.rank == 0:
-            for kind, path in result.items():
-                with open(path, "rb") as file:
-                    yield from pieces(kind, file.read())
-            yield from pieces(REPORT, json.dumps(report).encode())
 
     def _results(self, trainer: Handle, directory: str, is_done: bool) -> dict[str, str]:
         """Files by kind. Every rank takes part in a checkpoint; rank 0 writes it."""
