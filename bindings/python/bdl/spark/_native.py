@@ -246,11 +246,17 @@ def connect(group: Handle, addresses: Sequence[str]) -> None:
     call("bdl_group_connect", group.pointer, (c_char_p * len(addresses))(*[a.encode() for a in addresses]))
 
 
+def stats(data: Handle) -> DataStats:
+    """Sizes and sums of keys."""
+    found = DataStats(struct_size=ctypes.sizeof(DataStats))
+    call("bdl_data_get_stats", data.pointer, ctypes.byref(found))
+    return found
+
+
 def keys(data: Handle) -> dict[str, Any]:
     """Number of rows, and sums over their keys that tell whether two sets of rows are equal."""
-    stats = DataStats(struct_size=ctypes.sizeof(DataStats))
-    call("bdl_data_get_stats", data.pointer, ctypes.byref(stats))
-    return {"rows": stats.n_rows, "xor": bytes(stats.key_xor).hex(), "sum": bytes(stats.key_sum).hex()}
+    found = stats(data)
+    return {"rows": found.n_rows, "xor": bytes(found.key_xor).hex(), "sum": bytes(found.key_sum).hex()}
 
 
 def make_options(context: Handle, values: dict[str, str], group: Handle) -> Handle:

@@ -116,6 +116,10 @@ class _Data:
             raise BdlShapeError(f"rows of one shape are needed, found {self.form['shape']} and {form['shape']}")
         _native.push(self.handles.get(kind) or self._make(kind, form), rows, self.job.label_kind)
 
+    def spilled(self) -> int:
+        """Bytes of this rank's rows that went to a file."""
+        return sum(_native.stats(handle).spilled_size for handle in self.handles.values())
+
     def keys(self) -> dict[str, Any]:
         """Number and sums of keys of the training rows."""
         if TRAINING not in self.handles:
@@ -187,6 +191,7 @@ class _Rank:
         self.files: dict[str, dict[int, bytes]] = {}
         self.keys: dict[str, Any] = {}  # of the rows of all ranks
         self.record = Record(job.nonce)
+        self.spilled = 0
 
     def run(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Trains the leg and gives its results."""
@@ -206,6 +211,7 @@ class _Rank:
             _native.connect(group, [one["address"] for one in everyone])
             self._check_rows(everyone)
             data.finish(everyone)
+            self.spilled = data.spilled()
             yield from self._train(context, group, data)
             self.record.remove()
 
@@ -318,7 +324,7 @@ class _Rank:
             _native.train(trainer, on_event)
             report = {**end, "done": end["reason"] != "seconds", "history": history, "keys": self.keys,
                       "seconds_before": begin - self.begin, "fingerprint": _native.fingerprint(trainer),
-                      "workers": self.job.n_ranks}
+                      "workers": self.job.n_ranks, "spilled": self.spilled}
             with tempfile.TemporaryDirectory(prefix="bdl-rank-") as directory:
                 result = self._results(trainer, directory, bool(report["done"]))
                 for kind, path in result.items() if self.rank == 0 else ():

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+# ctest: timeout=600
+"""Over Spark Connect: the client has no SparkContext, and everything works as in classic mode."""
+
+import subprocess
+import os
+
+import numpy as np
+import pytest
+
+from bdl.errors import BdlInvalidArgumentError
+from bdl.spark import BdlClassificationModel, BdlClassifier
+
+from cluster import Connect
+from data import MLP, bdl_train, classes, frame, weights_of
+
+
+@pytest.fixture(scope="module")
+def spark(tmp_path_factory):
+    from pyspark.sql import SparkSession
+
+    server = Connect(tmp_path_factory.mktemp("connect"))
+    session = SparkSession.builder.remote(server.url).getOrCreate()
+    yield session
+    session.stop()
+    server.stop()
+
+
+@pytest.fixture(autouse=True)
+def no_context():
+    """There is never a SparkContext in this process."""
+    yield
+    from pyspark import SparkContext
+
+    assert SparkContext._active_spark_context is None and SparkContext._gateway is None
+
+
+def classifier(**params):
+    return BdlClassifier(**{"model": MLP, "epochs": 3, "batchSize": 100, "numWorkers": 2, **params})
+
+
+def test_fit_transform_save_and_load(spark, tmp_path):
+    x, y = classes()
+    rows = frame(spark, x, y)
+    model = classifier().fit(rows)
+    assert weights_of(model) == bdl_train(tmp_path, x, y, epochs=3, batch=100)
+    path = str(tmp_path / "saved")
+    model.write().save(path)
+    with pytest.raises(BdlInvalidArgumentError, match="overwrite"):
+        model.write().save(path)
+    model.write().overwrite().save(path)
+    loaded = BdlClassificationModel.load(path)
+    assert weights_of(loaded) == weights_of(model)
+    found = loaded.transform(rows).select("label", "prediction", "probability").collect()
+    assert len(found) == len(y) and np.mean([r["label"] == r["prediction"] for r in found]) > 0.7
+    done = subprocess.run([os.environ["BDL"], "inspect", path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_checkpoints_and_legs(spark, tmp_path, monkeypatch):
+    monkeypatch.setattr("bdl.spark._fit.FIRST_LEG_SECONDS", 1e-6)
+    monkeypatch.setattr("bdl.spark._fit.Fit._next_seconds", lambda *_: 1e-6)
+    x, y = classes()
+    model = classifier(epochs=0, iterations=2, checkpointDir=str(tmp_path / "checkpoints")).fit(frame(spark, x, y))
+    assert model.summary.legs == 2
+    assert weights_of(model) == bdl_train(tmp_path, x, y, iterations=2, batch=100)
+
+
+def test_errors_name_what_is_wrong(spark):
+    x, y = classes()
+    with pytest.raises(BdlInvalidArgumentError, match="numWorkers asks for 3 tasks .* offered 2 free"):
+        classifier(numWorkers=3, slotTimeout=2).fit(frame(spark, x, y))
+    with pytest.raises(BdlInvalidArgumentError, match="column 'label', row .*, found -1"):
+        classifier().fit(frame(spark, x, np.full(len(x), -1)))
