@@ -99,7 +99,9 @@ def a_connection_that_is_cut_ends_all_ranks():
             start = time.monotonic()
             results = Ranks(3, encrypt, relays={0: relay}, settings=["epochs=100000"]).results()
             check(all("error" in r for r in results), results)
-            check(all("rank " in r["error"] and "ended" in r["error"] for r in results), results)
+            # Who was about to write sees a broken pipe, who was reading an end.
+            check(all("rank " in r["error"] and ("ended" in r["error"] or "broke" in r["error"])
+                      for r in results), results)
             check(time.monotonic() - start < LIMIT)
 
 
