@@ -2,6 +2,7 @@
 /* Running a plan: segments on teams of workers, sums between them. */
 #include "exec/exec.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -202,11 +203,23 @@ static void pack_segment(bdl__exec *exec, const bdl__segment *segment, int worke
     bdl__barrier_wait(&exec->barrier, n_workers);
 }
 
+/* Once one call has been left out, so are all that follow: the results are worth nothing. */
+static bool is_cancelled(bdl__exec *exec)
+{
+    if (!exec->batch.cancel) {
+        return false;
+    }
+    if (*exec->batch.cancel) {
+        exec->is_cancelled = true;
+    }
+    return exec->is_cancelled;
+}
+
 static void call_timed(bdl__exec *exec, const bdl__segment *segment, int i_team, int worker,
                        int64_t i_op, int64_t i_part, int64_t n_parts, int rank, int size)
 {
     const bdl__op *const op = &exec->plan->ops[i_op];
-    if (op->is_backward && exec->batch.forward_only) {
+    if ((op->is_backward && exec->batch.forward_only) || is_cancelled(exec)) {
         return;
     }
     if (!exec->op_seconds) {
@@ -422,7 +435,9 @@ bdl_status bdl__exec_run(bdl__exec *exec, const bdl__exec_batch *batch, bdl__exe
     BDL__CHECK(batch->n_slices == exec->plan->options.n_slices, BDL_ERR_INTERNAL,
                "the plan is for %lld slices, the batch has %lld",
                (long long)exec->plan->options.n_slices, (long long)batch->n_slices);
+    assert(!batch->cancel || !exec->plan->options.is_training);
     keep_batch(exec, batch);
+    exec->is_cancelled = false;
     exec->hook = hook;
     exec->hook_arg = hook_arg;
     exec->reduce = batch->reduce;
@@ -434,6 +449,7 @@ bdl_status bdl__exec_run(bdl__exec *exec, const bdl__exec_batch *batch, bdl__exe
     const uint64_t version = exec->model->weights_version;
     BDL__TRY(bdl__pool_run(exec->pool, run_worker, exec));
     exec->packed_version = version;
+    BDL__CHECK(!exec->is_cancelled, BDL_ERR_CANCELLED, "cancelled");
     return exec->status;
 }
 

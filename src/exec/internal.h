@@ -66,6 +66,7 @@ struct bdl__exec {
     bdl__exec_hook hook;
     void *hook_arg;
     bdl_status status; /* of the exchanges with other ranks; written by worker 0 between meetings */
+    _Atomic bool is_cancelled; /* calls were left out */
     bool stop_at_nonfinite;
     _Atomic int64_t i_nonfinite; /* step, -1 = none */
 

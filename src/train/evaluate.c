@@ -148,7 +148,8 @@ bdl_status bdl__evaluate(const bdl__session *session, const bdl__saved *saved,
                                          .target_shape = heads->target_shape,
                                          .target_integer = heads->target_integer,
                                          .target_is_input = heads->target_is_input,
-                                         .ranks = session->ranks};
+                                         .ranks = session->ranks,
+                                         .cancel = session->ranks ? NULL : session->cancel};
     bdl_status status = open_pass(session, saved, dataset, chain, &options, most_broken, &p);
     if (status == BDL_OK) {
         status = run_pass(session, &p, add_heads, &m);
@@ -256,7 +257,8 @@ bdl_status bdl__predict(const bdl__session *session, const bdl__saved *saved,
     const bdl__runner_options options = {.precision = precision,
                                          .target = target,
                                          .batch = few_samples ? 1 : batch,
-                                         .few_samples = few_samples};
+                                         .few_samples = few_samples,
+                                         .cancel = session->ranks ? NULL : session->cancel};
     take_predictor(&p, predictor, &options);
     bdl_status status = open_pass(session, saved, dataset, chain, &options, 1, &p);
     if (status == BDL_OK) {

@@ -137,6 +137,7 @@ static bdl__exec_batch exec_batch(const bdl__runner *runner, const bdl__batch *b
                                            ? *input
                                            : span_of(batch->target, batch->target_stride),
                              .reduce = runner->options.ranks ? &runner->options.ranks->reduce : NULL,
+                             .cancel = runner->options.cancel,
                              .seed = seed,
                              .step = step};
 }
