@@ -432,6 +432,9 @@ bdl_status bdl__trainer_run(bdl__trainer *t, bdl__event_fn fn, void *arg)
     t->start = bdl__now();
     t->first_iteration = t->position.iteration;
     t->is_time = false;
+    if (t->ranks) {
+        t->ranks->flags = 0; /* of the last batch of an earlier run, which a cancel may have ended */
+    }
     const bdl_status status = run(t);
     if (status != BDL_ERR_CANCELLED) {
         bdl__trainer_abort(t, status);

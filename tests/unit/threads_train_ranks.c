@@ -46,10 +46,12 @@ typedef struct job {
     double loss[MOST_TEST_RANKS];
     char reason[MOST_TEST_RANKS][32];
     const char *export; /* a checkpoint file, after the run */
+    int64_t cancel_at;  /* iteration after which rank 0 is cancelled, to run again then; 0 = none */
 } job;
 
 typedef struct observer {
     job *job;
+    bdl_context *context;
     int rank;
 } observer;
 
@@ -58,6 +60,9 @@ static void observe(void *user, const bdl_event *event)
     const observer *const o = user;
     if (event->kind == BDL_EVENT_STEP) {
         o->job->loss[o->rank] = event->loss;
+        if (o->rank == 0 && event->iteration == o->job->cancel_at) {
+            bdl_context_cancel(o->context);
+        }
     }
     if (event->kind == BDL_EVENT_END) {
         snprintf(o->job->reason[o->rank], sizeof o->job->reason[0], "%s", event->reason);
@@ -77,11 +82,15 @@ static bdl_status train_with(bdl_context *context, bdl_options *options, job *j,
                              bdl__group *group)
 {
     bdl_trainer *trainer = NULL;
-    observer o = {.job = j, .rank = rank};
+    observer o = {.job = j, .context = context, .rank = rank};
     BDL__TRY(set_all(options, j, rank));
     options->group = group;
     BDL__TRY(bdl_trainer_create(context, options, &trainer));
     bdl_status status = bdl_trainer_run(trainer, observe, &o);
+    if (status == BDL_ERR_CANCELLED && j->cancel_at > 0) {
+        bdl_context_clear_cancel(context);
+        status = bdl_trainer_run(trainer, observe, &o);
+    }
     if (status == BDL_OK && j->export) {
         status = bdl_trainer_checkpoint(trainer, j->export);
     }
@@ -227,6 +236,18 @@ BDL_TEST(buckets_of_large_layers_change_nothing)
     j.options[4].value = "65536";
     check_ranks(j, alone, 3, 2);
     check_ranks(j, alone, 5, 1);
+}
+
+/* One rank's cancel ends the run of all, which can go on afterwards. */
+BDL_TEST(a_cancelled_run_goes_on_where_it_stopped)
+{
+    char alone[65];
+    job j = {.options = {{"model", "mlp(hidden=[20])"}, {"data", SYNTHETIC}, {"batch", "80"},
+                         {"epochs", "4"}}};
+    train_alone(j, alone);
+    j.cancel_at = 4;
+    check_ranks(j, alone, 1, 2);
+    check_ranks(j, alone, 3, 1);
 }
 
 BDL_TEST(float64_trains_alike)
@@ -434,7 +455,8 @@ BDL_TEST(a_loss_that_is_not_finite_names_the_layer_on_all)
 }
 
 BDL_TEST_MAIN(batch_norm_and_dropout_train_alike, ranks_without_rows_in_the_last_step_follow,
-              odd_batches_train_alike, buckets_change_nothing, buckets_of_large_layers_change_nothing, float64_trains_alike,
+              odd_batches_train_alike, buckets_change_nothing, buckets_of_large_layers_change_nothing,
+              a_cancelled_run_goes_on_where_it_stopped, float64_trains_alike,
               validation_and_stop_conditions_are_alike, seeds_differ, equal_rows_train_alike,
               checkpoints_are_those_of_one_process, legs_go_on_from_the_file_of_one_rank,
               time_limits_stop_all_at_one_iteration, more_ranks_than_shards_are_refused,
