@@ -182,6 +182,11 @@ static bdl_status element_infer(const void *params, const bdl__infer_in *in, bdl
     BDL__TRY(bdl__need_float(in, 0));
     const bool is_one = bdl__both_single(in);
     if (!is_one && !bdl__shape_equal(&in->shape[0], &in->shape[1])) {
+        char text[BDL__SHAPE_TEXT_SIZE];
+        BDL__CHECK(!in->integer[1], BDL_ERR_SHAPE,
+                   "compares numbers, but the labels are classes and the model gives %s scores: use "
+                   "cross_entropy or nll",
+                   bdl__shape_text(&in->shape[0], text, sizeof text));
         return bdl__fail_pair(in, "two tensors of one shape");
     }
     if (p->weights != NULL) {

@@ -28,6 +28,17 @@ static bdl_status parse_numbers(bdl__arena *arena, const char *part, const char 
     return BDL_OK;
 }
 
+static bdl_status fail_unknown(const char *name)
+{
+    static const char *const names[] = {"norm", "value", "none"};
+    const char *const nearest = bdl__nearest_name(name, names, BDL__COUNT_OF(names));
+    BDL__CHECK(!nearest, BDL_ERR_NOT_FOUND, "no clipping is named '%s'; did you mean '%s'?", name,
+               nearest);
+    BDL__FAIL(BDL_ERR_NOT_FOUND,
+              "no clipping is named '%s'; there are: norm(most), value(limit), value(least, most)",
+              name);
+}
+
 static bdl_status parse_part(bdl__arena *arena, const char *part, bdl__clip *clip)
 {
     const char *name = NULL;
@@ -38,9 +49,9 @@ static bdl_status parse_part(bdl__arena *arena, const char *part, bdl__clip *cli
     if (strcmp(name, "none") == 0 && args[0] == '\0') {
         return BDL_OK;
     }
-    BDL__CHECK(strcmp(name, "norm") == 0 || strcmp(name, "value") == 0, BDL_ERR_NOT_FOUND,
-               "no clipping is named '%s'; there are: norm(most), value(limit), value(least, most)",
-               name);
+    if (strcmp(name, "norm") != 0 && strcmp(name, "value") != 0) {
+        return fail_unknown(name);
+    }
     BDL__TRY(parse_numbers(arena, part, args, number, &n));
     if (strcmp(name, "norm") == 0) {
         BDL__CHECK(n == 1 && number[0] > 0, BDL_ERR_INVALID_ARGUMENT,

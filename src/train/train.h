@@ -44,7 +44,7 @@ bdl_status bdl__saved_read(const bdl_allocator *allocator, const char *directory
 void bdl__saved_free(bdl__saved *saved); /* NULL ok */
 
 /* A model by what the user wrote: a directory, a .json file (fresh weights), or a zoo name with
- * parameters. `n_classes` 0 = the model's default. */
+ * parameters. */
 bdl_status bdl__saved_open(const bdl_allocator *allocator, const char *text, uint64_t seed,
                            bdl_dtype dtype, bdl__saved **saved);
 

@@ -186,6 +186,15 @@ BDL_TEST(wrong_parameters_are_refused)
     check_refused("dropout(p=1)", 1, cube, "below 1");
 }
 
+BDL_TEST(losses_of_numbers_name_those_of_classes)
+{
+    const bdl__shape scores_and_label[] = {SHAPE(1, 10), {.rank = 0}};
+    const bool integers[] = {false, true};
+    CHECK(problem_make(&now, "mse", 2, scores_and_label, integers) != BDL_OK);
+    CHECK_STR_HAS(bdl_last_error(), "the labels are classes and the model gives 10 scores: use cross_entropy");
+    bdl__arena_free(&now.arena);
+}
+
 BDL_TEST_MAIN(softmax_family, moving_layers, arithmetic, quotient, unused_output_has_no_gradient,
               integers_move, dropout_keeps_its_promises, spatial_dropout_takes_whole_channels,
-              wrong_parameters_are_refused)
+              wrong_parameters_are_refused, losses_of_numbers_name_those_of_classes)

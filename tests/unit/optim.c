@@ -514,6 +514,9 @@ BDL_TEST(clip_texts)
     CHECK_EQ_I64(bdl__clip_parse(allocator, "value(1, 1)", &clip), BDL_ERR_INVALID_ARGUMENT);
     CHECK_EQ_I64(bdl__clip_parse(allocator, "value(x)", &clip), BDL_ERR_INVALID_ARGUMENT);
     CHECK_EQ_I64(bdl__clip_parse(allocator, "size(1)", &clip), BDL_ERR_NOT_FOUND);
+    CHECK_STR_HAS(bdl_last_error(), "there are: norm(most)");
+    CHECK_EQ_I64(bdl__clip_parse(allocator, "nrm(5)", &clip), BDL_ERR_NOT_FOUND);
+    CHECK_STR_HAS(bdl_last_error(), "did you mean 'norm'?");
     CHECK_EQ_I64(bdl__clip_parse(allocator, "norm(5),", &clip), BDL_ERR_FORMAT);
     CHECK(clip.max_norm == 5);
 }
