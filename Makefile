@@ -7,7 +7,7 @@ JOBS ?= $(shell nproc)
 # A compiler cache, where one is installed, stays inside the clone.
 export CCACHE_DIR ?= $(CURDIR)/build/.ccache
 
-.PHONY: all build demo test test-long bench install clean goldens fingerprints peers symbols reference wheel
+.PHONY: all build demo demo-local test test-long bench install clean goldens fingerprints peers symbols reference wheel
 
 all: build
 
@@ -16,11 +16,18 @@ build:
 	@cmake --preset release -DBDL_ONEDNN=$(ONEDNN) > build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
 	@cmake --build build/release --target product -j $(JOBS)
 
-# A network learns, is saved, and predicts. Needs no oneDNN.
+# A network learns, is saved, and predicts: from the command, then in Apache Spark on two executors. Needs no oneDNN.
 demo:
+	@tools/install_deps spark
+	@$(MAKE) --no-print-directory build ONEDNN=OFF
+	@tools/demo.sh
+	@tools/demo_spark.sh
+
+# The same without Spark, in under three minutes.
+demo-local:
 	@tools/install_deps demo
 	@$(MAKE) --no-print-directory build ONEDNN=OFF
-	@if [ -x tools/demo.sh ]; then tools/demo.sh; fi
+	@tools/demo.sh
 
 # Everything CI checks, with the seconds of each stage at the end.
 test:

@@ -243,6 +243,14 @@ BDL_API bdl_status bdl_data_open(bdl_context *context, const char *text, const c
 /** `stats->struct_size` is set by the caller. @since 0.1 */
 BDL_API bdl_status bdl_data_get_stats(const bdl_data *data, bdl_data_stats *stats);
 
+/** Shape of a sample as it is read, before any transform; of images the first one's. @since 0.1 */
+BDL_API bdl_status bdl_data_shape(const bdl_data *data, int64_t shape[BDL_MAX_RANK], int32_t *rank);
+/** Reads the samples `first` .. `first` + `n` - 1 as they are before any transform: into `values` n times a sample's values
+ *  (bytes become 0 .. 255), into `labels` [nullable] n class numbers. Samples of another shape than bdl_data_shape are
+ *  BDL_ERR_SHAPE, labels of data without classes BDL_ERR_UNSUPPORTED. @since 0.1 */
+BDL_API bdl_status bdl_data_read(const bdl_data *data, int64_t first, int64_t n, float *values,
+                                 double *labels);
+
 /** Frees data; trainers that use them must be freed before. NULL is fine. @since 0.1 */
 BDL_API void bdl_data_free(bdl_data *data);
 

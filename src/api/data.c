@@ -164,6 +164,60 @@ bdl_status bdl__data_need_finished(const bdl_data *data)
     return BDL_OK;
 }
 
+bdl_status bdl_data_shape(const bdl_data *data, int64_t shape[BDL_MAX_RANK], int32_t *rank)
+{
+    BDL__TRY(bdl__data_need_finished(data));
+    memcpy(shape, data->dataset->shape.dim, sizeof data->dataset->shape.dim);
+    *rank = data->dataset->shape.rank;
+    return BDL_OK;
+}
+
+static bdl_status read_sample(const bdl__dataset *dataset, int64_t i, bdl__sample *sample,
+                              float *values)
+{
+    char found[BDL__SHAPE_TEXT_SIZE], wanted[BDL__SHAPE_TEXT_SIZE];
+    const int64_t count = bdl__shape_count(&dataset->shape);
+    BDL__TRY(bdl__dataset_read(dataset, i, sample));
+    BDL__CHECK(bdl__shape_equal(&sample->shape, &dataset->shape), BDL_ERR_SHAPE,
+               "data '%s': sample %lld has shape %s, the first %s", dataset->text, (long long)i,
+               bdl__shape_text(&sample->shape, found, sizeof found),
+               bdl__shape_text(&dataset->shape, wanted, sizeof wanted));
+    if (sample->element == BDL__ELEMENT_F32) {
+        memcpy(values, sample->data, (size_t)count * sizeof(float));
+        return BDL_OK;
+    }
+    const uint8_t *const bytes = sample->data;
+    for (int64_t k = 0; k < count; k++) {
+        values[k] = (float)bytes[k];
+    }
+    return BDL_OK;
+}
+
+bdl_status bdl_data_read(const bdl_data *data, int64_t first, int64_t n, float *values,
+                         double *labels)
+{
+    BDL__TRY(bdl__data_need_finished(data));
+    const bdl__dataset *const dataset = data->dataset;
+    BDL__CHECK(first >= 0 && n >= 0 && first <= dataset->n && n <= dataset->n - first,
+               BDL_ERR_INVALID_ARGUMENT, "data '%s': samples %lld to %lld are not among its %lld",
+               dataset->text, (long long)first, (long long)first + (long long)n - 1,
+               (long long)dataset->n);
+    BDL__CHECK(!labels || dataset->label_kind == BDL__LABEL_CLASS, BDL_ERR_UNSUPPORTED,
+               "data '%s': its labels are no classes", dataset->text);
+    const int64_t count = bdl__shape_count(&dataset->shape);
+    bdl__sample sample;
+    bdl_status status = BDL_OK;
+    bdl__sample_init(&sample, &data->context->allocator);
+    for (int64_t i = 0; i < n && status == BDL_OK; i++) {
+        status = read_sample(dataset, first + i, &sample, values + i * count);
+        if (labels) {
+            labels[i] = sample.label;
+        }
+    }
+    bdl__sample_free(&sample);
+    return status;
+}
+
 void bdl_data_free(bdl_data *data)
 {
     if (data) {

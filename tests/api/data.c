@@ -426,9 +426,39 @@ BDL_TEST(model_state_is_read_set_and_frozen)
     bdl_context_free(context);
 }
 
+BDL_TEST(samples_are_read_as_they_came)
+{
+    bdl_context *const context = new_context(1);
+    float values[3 * COUNT], found[2 * COUNT];
+    const double labels[3] = {0, 2, 1};
+    double read[2];
+    int64_t shape[BDL_MAX_RANK];
+    int32_t rank = 0;
+    bdl_data_options options = float_rows("rows");
+    bdl_data *data = NULL;
+    for (int i = 0; i < 3 * COUNT; i++) {
+        values[i] = (float)i / 7;
+    }
+    REQUIRE_OK(bdl_data_wrap(context, &options, 3, values, labels, NULL, NULL, &data));
+    REQUIRE_OK(bdl_data_shape(data, shape, &rank));
+    CHECK_EQ_I64(rank, options.rank);
+    CHECK_EQ_I64(shape[0], options.shape[0]);
+    REQUIRE_OK(bdl_data_read(data, 1, 2, found, read));
+    CHECK(memcmp(found, values + COUNT, sizeof found) == 0);
+    CHECK(read[0] == 2 && read[1] == 1);
+    CHECK_EQ_I64(bdl_data_read(data, 2, 2, found, read), BDL_ERR_INVALID_ARGUMENT);
+    CHECK_STR_HAS(bdl_last_error(), "samples 2 to 3 are not among its 3");
+    bdl_data_free(data);
+    options.label_kind = BDL_LABEL_NONE;
+    REQUIRE_OK(bdl_data_wrap(context, &options, 3, values, NULL, NULL, NULL, &data));
+    CHECK_EQ_I64(bdl_data_read(data, 0, 1, found, read), BDL_ERR_UNSUPPORTED);
+    bdl_data_free(data);
+    bdl_context_free(context);
+}
+
 BDL_TEST_MAIN(training_depends_on_the_rows_and_not_on_how_they_came,
               given_models_are_trained_evaluated_and_predicted_in_place,
               labels_that_are_no_classes_are_refused_with_row_and_value,
               values_that_are_not_finite_are_refused_where_asked,
               data_are_used_in_the_right_order_of_calls, spilling_says_why_it_cannot,
-              a_forked_child_is_told_so, model_state_is_read_set_and_frozen)
+              a_forked_child_is_told_so, samples_are_read_as_they_came, model_state_is_read_set_and_frozen)

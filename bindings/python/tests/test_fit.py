@@ -349,3 +349,14 @@ def test_progress_is_redrawn_on_a_terminal_only(child):
     assert "\\repoch 1/1: loss " in line and "epoch 1: step 1/" in line and line.endswith("\\r\\n'")
     plain = child("import bdl\nbdl.models.lenet().fit('digits(count=2000)', epochs=1)").stdout
     assert plain.startswith("epoch 1/1: loss ") and "\r" not in plain and plain.count("\n") == 1
+
+
+def test_samples_of_a_reader_as_arrays():
+    data = bdl.data.open_data(bdl.data.Digits(count=50), "train")
+    x, y = data.to_numpy()
+    assert x.shape == (50, 1, 28, 28) and x.dtype == np.float32 and x.max() > 100 and set(y) <= set(range(10))
+    some, labels = data.to_numpy(10, 5)
+    np.testing.assert_array_equal(some, x[10:15])
+    np.testing.assert_array_equal(labels, y[10:15])
+    with pytest.raises(bdl.BdlError, match="not among 50"):
+        data.to_numpy(48, 3)

@@ -40,6 +40,20 @@ class Data:
         """Number of classes, 0 where labels are no classes."""
         return int(self._stats().n_classes)
 
+    def to_numpy(self, first: int = 0, count: int | None = None) -> tuple[Array, Array | None]:
+        """Samples ``first`` and after as float32, before any transform, and their class numbers (None where labels are
+        no classes)."""
+        stats = self._stats()
+        n = stats.n_rows - first if count is None else count
+        if not (0 <= first <= stats.n_rows and 0 <= n <= stats.n_rows - first):
+            raise BdlInvalidArgumentError(f"{n} samples from number {first} on are not among {stats.n_rows}")
+        shape, rank = _lib.Shape(), ctypes.c_int32()
+        _lib.call("bdl_data_shape", self._handle.pointer, shape, ctypes.byref(rank))
+        x = np.empty((n, *shape[: rank.value]), np.float32)
+        y = np.empty(n) if stats.n_classes > 0 else None
+        _lib.call("bdl_data_read", self._handle.pointer, first, n, x.ctypes.data, None if y is None else y.ctypes.data)
+        return x, None if y is None else y.astype(np.int64)
+
     @property
     def spilled_size(self) -> int:
         """Bytes of rows that were written to a file because memory would not do."""
