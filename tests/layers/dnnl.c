@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * oneDNN against sums in double: its convolutions in float and bf16 for many shapes, straight through
- * the table of libbdl_dnnl.so, and the layers that choose it under precision bf16.
+ * the table of libbdl_dnnl.so, and the layers that choose it under precision bf16 or for few samples.
  */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -351,5 +352,90 @@ BDL_TEST(layers_compute_in_bf16)
     end_workers();
 }
 
+/* ---- few samples ------------------------------------------------------------------------------- */
+
+/* Beside the generic cases, channels that are cut into pieces, many products, and rows of linear. */
+static const layer_case layer_cases_few[] = {
+    {"conv2d", "out_channels=128, kernel_size=3, padding=1", "64x9x9"},
+    {"conv2d", "out_channels=64, kernel_size=5, stride=[2, 3], padding=[2, 1]", "16x15x14"},
+    {"conv2d", "out_channels=32, kernel_size=3, padding=[4, 2], dilation=[4, 2]", "32x13x11"},
+    {"conv2d", "out_channels=64, kernel_size=3, stride=2, padding=1, groups=4", "32x9x9"},
+    {"conv2d", "out_channels=48, kernel_size=3, padding=1, groups=48, bias=false", "48x8x8"},
+    {"linear", "out_features=128", "1024"},
+    {"linear", "out_features=96, bias=false", "7x300"},
+};
+
+static bool plans_onednn(const problem *p)
+{
+    const bdl__plan_options options = {.graph = p->graph, .target = BDL__TARGET_LANE1, .n_workers = 1,
+                                       .n_slices = 1, .global_batch = 1, .few_samples = true};
+    bdl__plan *plan = NULL;
+    bdl__text text;
+    CHECK_OK(bdl__plan_create(bdl__default_allocator(), &options, &plan));
+    if (!plan) {
+        return false;
+    }
+    bdl__text_init(&text, bdl__default_allocator());
+    bdl__plan_print(plan, &text);
+    CHECK_OK(bdl__text_status(&text));
+    const bool result = strstr(bdl__text_get(&text), "onednn") != NULL;
+    bdl__text_free(&text);
+    bdl__plan_free(plan);
+    return result;
+}
+
+/* One sample by oneDNN and by the kernels, each as near to float64 as sums of so many products are. */
+static void check_few(const layer_case *c, const char *name)
+{
+    bdl__arena arena;
+    problem p;
+    run_result exact, kernels, few, again;
+    run_options o = {.target = BDL__TARGET_F64, .n_workers = 1};
+    bdl__arena_init(&arena, bdl__default_allocator());
+    REQUIRE_OK(make_problem(c, ALONE, 0, 1, 4, &arena, &p));
+    CHECK_OK(run_problem(&p, &o, &arena, &exact));
+    CHECK_OK(bdl__target_choose(&o.target));
+    CHECK_OK(run_problem(&p, &o, &arena, &kernels));
+    o.target = BDL__TARGET_LANE1;
+    o.few_samples = true;
+    CHECK_OK(run_problem(&p, &o, &arena, &few));
+    o.n_workers = 3;
+    CHECK_OK(run_problem(&p, &o, &arena, &again));
+    const int64_t length = p.weights[0].count / p.weights[0].shape.dim[0];
+    const double bound = 2 * sqrt((double)length + 4) * ldexp(1, -24) * case_slack(c);
+    const double of_few = distance(&few.out[0], &exact.out[0]);
+    const double of_kernels = distance(&kernels.out[0], &exact.out[0]);
+    if (!(of_few <= bound && of_kernels <= bound && plans_onednn(&p))) {
+        printf("%s (%s; %s): oneDNN errs by %g, the kernels by %g, expected at most %g\n", name,
+               c->params, c->inputs, of_few, of_kernels, bound);
+        CHECK(!"few samples are computed as many are");
+    }
+    CHECK(same_bits(&again.out[0], &few.out[0]));
+    free_problem(&p);
+    bdl__arena_free(&arena);
+}
+
+BDL_TEST(few_samples_are_computed_as_many)
+{
+    const bdl__dnnl_table *table;
+    char name[CASE_NAME_SIZE];
+    const layer_case *c;
+    int n = 0;
+    if (bdl__dnnl_open(&table) != BDL_OK) {
+        SKIP("this build has no oneDNN");
+    }
+    for (int64_t i = 0; (c = case_at(i, name, sizeof name)) != NULL; i++) {
+        if (strcmp(c->layer, "conv2d") == 0 || strcmp(c->layer, "linear") == 0) {
+            check_few(c, name);
+            n++;
+        }
+    }
+    CHECK(n > 10);
+    for (int64_t i = 0; i < BDL__COUNT_OF(layer_cases_few); i++) {
+        check_few(&layer_cases_few[i], "few");
+    }
+    end_workers();
+}
+
 BDL_TEST_MAIN(onednn_convolves_in_float, onednn_convolves_in_bf16, a_bad_convolution_is_refused,
-              layers_compute_in_bf16)
+              layers_compute_in_bf16, few_samples_are_computed_as_many)

@@ -130,6 +130,7 @@ static bdl_status make_plan(run *r)
         .n_workers = o->n_workers,
         .n_slices = (p->n_samples + BDL__SLICE - 1) / BDL__SLICE,
         .global_batch = p->n_samples,
+        .few_samples = o->few_samples,
         .heads = &head,
         .n_heads = p->head != NULL,
         .target_shape = p->target.shape,

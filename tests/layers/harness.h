@@ -44,6 +44,7 @@ typedef struct run_options {
     bool is_training;
     bool no_input_diffs;
     bdl__precision precision; /* of float targets */
+    bool few_samples;         /* see plan.h; the problem has one sample */
 } run_options;
 
 typedef struct run_result {

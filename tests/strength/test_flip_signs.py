@@ -40,6 +40,7 @@ TESTS = (
     ("loss", False, "unit/layers_loss"),
     ("norm", False, "layers/norm"),
     ("pool", False, "layers/pool"),
+    ("shape", False, "layers/pad"),
     ("linear|features|tile", False, "unit/kernels_linear"),
     ("conv|winograd|features|lanes|tile", False, "unit/kernels_conv"),
     (".", False, "golden/nets"),
