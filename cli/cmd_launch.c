@@ -156,6 +156,15 @@ static void become_rank(const launch *l, int rank, char **argv, char *join, pid_
     _exit(127);
 }
 
+/* What has not been started has no files either. */
+static void forget_files(launch *l)
+{
+    for (int r = 0; r < MOST_RANKS; r++) {
+        child *const c = &l->children[r];
+        c->orders = c->answers = c->messages = -1;
+    }
+}
+
 /* Neither end stays open in the other ranks. */
 static bool make_pipe(int ends[2])
 {
@@ -430,6 +439,7 @@ int cmd_launch(command *c)
         l.threads = n > 0 ? (int)n : 1;
     }
     catch_signals();
+    forget_files(&l);
     code = start_all(&l);
     if (code == EXIT_FINE) {
         introduce(&l);

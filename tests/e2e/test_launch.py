@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import pathlib
+import resource
 import signal
 import time
 
@@ -94,6 +95,16 @@ def a_killed_rank_ends_all():
         check(f"rank {rank} was killed by signal 9" in err, err)
         check(f"rank {rank}" in err.replace(f"rank {rank} was killed", ""), "the others name the rank that is lost:", err)
         check(not any(os.path.exists(f"/proc/{pid}") for pid in pids), "ranks are left")
+
+
+@case
+def ranks_that_cannot_be_started_end_the_launch():
+    silent, held = os.pipe()  # an input that neither gives anything nor ends
+    result = bdl("launch", "-n", 8, "--", *LONG, code=1, stdin=silent,
+                 preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (14, 14)))
+    os.close(silent)
+    os.close(held)
+    check("cannot make a pipe: Too many open files" in result.err, result)
 
 
 @case
