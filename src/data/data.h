@@ -159,6 +159,17 @@ bdl_status bdl__dataset_key(const bdl__dataset *dataset, int64_t i, bdl__sample 
 /* The row's name, or NULL where it has only its number. */
 const char *bdl__dataset_name_of(const bdl__dataset *dataset, int64_t i);
 
+/* sum += key, modulo 2^128. */
+static inline void bdl__key_add(bdl__key *sum, bdl__key key)
+{
+    sum->low += key.low;
+    sum->high += key.high + (sum->low < key.low ? 1 : 0);
+}
+
+/* The sum of the keys of all rows that are here: what tells data apart, in whatever order they came. */
+bdl_status bdl__dataset_sum_keys(const bdl_allocator *allocator, const bdl__dataset *dataset,
+                                 bdl__pool *pool, bdl__key *sum);
+
 /* The canonical key of a row: a hash of its values as little-endian float32, then of its label or
  * of each target value as little-endian float64. */
 bdl_status bdl__row_key(const bdl__dataset *dataset, const bdl__sample *sample,

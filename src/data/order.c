@@ -201,6 +201,34 @@ static bdl_status key_failure(const bdl__dataset *dataset, int64_t row)
     return status;
 }
 
+/* keys[i] := the key of row first + i, for n rows. */
+static bdl_status find_keys(const bdl__dataset *dataset, bdl__pool *pool, int64_t first, int64_t n,
+                            bdl__key *keys)
+{
+    key_work work = {.dataset = dataset, .keys = keys, .first = first, .failed = -1};
+    BDL__TRY(bdl__data_parallel(pool, n, 256, compute_keys, &work));
+    const int64_t failed = atomic_load(&work.failed);
+    return failed >= 0 ? key_failure(dataset, failed) : BDL_OK;
+}
+
+bdl_status bdl__dataset_sum_keys(const bdl_allocator *allocator, const bdl__dataset *dataset,
+                                 bdl__pool *pool, bdl__key *sum)
+{
+    const int64_t first = dataset->is_sorted ? dataset->first_row : 0;
+    const int64_t n = dataset->is_sorted ? dataset->end_row - first : dataset->n;
+    const size_t size = (size_t)n * sizeof(bdl__key);
+    void *memory = NULL;
+    BDL__TRY(bdl__alloc(allocator, size, &memory));
+    bdl__key *keys = memory;
+    const bdl_status status = find_keys(dataset, pool, first, n, keys);
+    *sum = (bdl__key){0};
+    for (int64_t i = 0; i < n && status == BDL_OK; i++) {
+        bdl__key_add(sum, keys[i]);
+    }
+    bdl__free(allocator, memory, size);
+    return status;
+}
+
 bdl_status bdl__order_create(const bdl_allocator *allocator, const bdl__dataset *dataset,
                              bdl__pool *pool, int64_t batch, bdl__order **order)
 {
@@ -208,12 +236,8 @@ bdl_status bdl__order_create(const bdl_allocator *allocator, const bdl__dataset 
     const int64_t first = dataset->is_sorted ? dataset->first_row : 0;
     const int64_t end = dataset->is_sorted ? dataset->end_row : dataset->n;
     BDL__TRY(create_empty(allocator, dataset->n, first, end, batch, &made));
-    key_work work = {.dataset = dataset, .keys = made->keys, .first = first, .failed = -1};
     bdl_status status;
-    BDL__TRY_DONE(status, bdl__data_parallel(pool, made->n_here, 256, compute_keys, &work));
-    if (atomic_load(&work.failed) >= 0) {
-        BDL__TRY_DONE(status, key_failure(dataset, atomic_load(&work.failed)));
-    }
+    BDL__TRY_DONE(status, find_keys(dataset, pool, first, made->n_here, made->keys));
     if (dataset->is_sorted) {
         for (int64_t i = 0; i < made->n_here; i++) {
             made->sorted[i] = made->current[i] = (uint32_t)(first + i);

@@ -288,8 +288,7 @@ static void count_key(pushed_state *state, bdl__key key)
 {
     state->key_xor.high ^= key.high;
     state->key_xor.low ^= key.low;
-    state->key_sum.low += key.low;
-    state->key_sum.high += key.high + (state->key_sum.low < key.low ? 1 : 0);
+    bdl__key_add(&state->key_sum, key);
 }
 
 /* The new rows' labels and keys are part of the data set from here on. */

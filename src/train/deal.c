@@ -33,6 +33,7 @@ bdl_status bdl__trainer_deal(bdl__trainer *t, bool is_val, bdl__dataset **data)
                (*data)->text);
     const int64_t batch = is_val ? bdl__trainer_val_batch(t, info.n)
                                  : BDL__MIN(t->params.batch, info.n);
+    t->key_sum = is_val ? t->key_sum : info.key_sum;
     cut_batches(t->ranks, info.n, batch, cuts);
     BDL__TRY(bdl__exchange_rows(allocator, t->ranks->group, *data, &info, cuts, &sorted));
     bdl__dataset_free(*data);

@@ -72,6 +72,8 @@ static bdl_status gather(const exchange *x, int64_t *all, int64_t n)
 enum {
     SAY_N,
     SAY_CLASSES,
+    SAY_KEYS_HIGH,
+    SAY_KEYS_LOW,
     SAY_ELEMENT,
     SAY_LABELS,
     SAY_FIXED,
@@ -82,10 +84,15 @@ enum {
     N_SAID = SAY_TARGET_DIMS + BDL_MAX_RANK
 };
 
-static void say(const bdl__dataset *rows, int64_t *said)
+static bdl_status say(const exchange *x, int64_t *said)
 {
+    const bdl__dataset *const rows = x->rows;
+    bdl__key key_sum;
+    BDL__TRY(bdl__dataset_sum_keys(x->allocator, rows, NULL, &key_sum));
     said[SAY_N] = rows->n;
     said[SAY_CLASSES] = rows->n_classes;
+    said[SAY_KEYS_HIGH] = (int64_t)key_sum.high;
+    said[SAY_KEYS_LOW] = (int64_t)key_sum.low;
     said[SAY_ELEMENT] = (int64_t)rows->element;
     said[SAY_LABELS] = (int64_t)rows->label_kind;
     said[SAY_FIXED] = rows->is_fixed_shape;
@@ -94,6 +101,7 @@ static void say(const bdl__dataset *rows, int64_t *said)
     said[SAY_TARGET_RANK] = rows->target_shape.rank;
     memcpy(said + SAY_TARGET_DIMS, rows->target_shape.dim,
            (size_t)rows->target_shape.rank * sizeof *said);
+    return BDL_OK;
 }
 
 static bdl__shape shape_said(const int64_t *said, int at)
@@ -107,8 +115,11 @@ static bdl__shape shape_said(const int64_t *said, int at)
 static bdl_status check_alike(const bdl__dataset *rows, const int64_t *all, int n_ranks)
 {
     const int64_t *const first = all;
-    for (int r = 1; r < n_ranks; r++) {
+    for (int r = 0; r < n_ranks; r++) {
         const int64_t *const said = all + (int64_t)r * N_SAID;
+        BDL__CHECK(said[SAY_N] >= 0 && said[SAY_RANK] >= 0 && said[SAY_RANK] <= BDL_MAX_RANK,
+                   BDL_ERR_FORMAT, "rank %d says that it has %lld rows of %lld dimensions", r,
+                   (long long)said[SAY_N], (long long)said[SAY_RANK]);
         const bool is_alike = memcmp(said + SAY_ELEMENT, first + SAY_ELEMENT,
                                      (SAY_RANK - SAY_ELEMENT) * sizeof *said) == 0 &&
                               memcmp(said + SAY_TARGET_RANK, first + SAY_TARGET_RANK,
@@ -129,7 +140,7 @@ static bdl_status check_alike(const bdl__dataset *rows, const int64_t *all, int 
 
 static bdl_status meet(const exchange *x, int64_t *all, bdl__exchange_info *info)
 {
-    say(x->rows, all + (int64_t)x->rank * N_SAID);
+    BDL__TRY(say(x, all + (int64_t)x->rank * N_SAID));
     BDL__TRY(gather(x, all, N_SAID));
     BDL__TRY(check_alike(x->rows, all, x->n_ranks));
     bdl__exchange_info found = {.shape = shape_said(all, SAY_RANK)};
@@ -137,6 +148,8 @@ static bdl_status meet(const exchange *x, int64_t *all, bdl__exchange_info *info
         const int64_t *const said = all + (int64_t)r * N_SAID;
         found.n += said[SAY_N];
         found.n_classes = BDL__MAX(found.n_classes, said[SAY_CLASSES]);
+        bdl__key_add(&found.key_sum, (bdl__key){.high = (uint64_t)said[SAY_KEYS_HIGH],
+                                                .low = (uint64_t)said[SAY_KEYS_LOW]});
         found.shape = said[SAY_N] > 0 ? shape_said(said, SAY_RANK) : found.shape;
     }
     *info = found;

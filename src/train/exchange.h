@@ -13,6 +13,7 @@
 typedef struct bdl__exchange_info {
     int64_t n;
     int64_t n_classes;
+    bdl__key key_sum; /* of all rows' keys */
     bdl__shape shape; /* of images the first one's of the first rank that has one */
 } bdl__exchange_info;
 

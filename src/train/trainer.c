@@ -2,6 +2,7 @@
 /* Opening a trainer: model, data, criterion, method, and the checkpoint to go on from. */
 #include "train/trainer.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -70,6 +71,9 @@ static bdl_status open_set(bdl__trainer *t, const bdl__dataset *source, const ch
 static bdl_status open_data(bdl__trainer *t)
 {
     BDL__TRY(open_set(t, t->sources.data, t->params.data, BDL__PART_TRAIN, &t->data));
+    if (t->data->is_part && !t->ranks) {
+        BDL__TRY(bdl__dataset_sum_keys(t->session.allocator, t->data, t->session.pool, &t->key_sum));
+    }
     t->params.batch = BDL__MIN(t->params.batch, t->data->n); /* a larger one would only take memory */
     if (!t->sources.val && !given(t->params.val)) {
         return BDL_OK;
@@ -303,6 +307,12 @@ static bdl_status write_settings(bdl__trainer *t)
     bdl__json_write_string(&writer, t->data->text);
     bdl__json_write_key(&writer, "samples");
     bdl__json_write_i64(&writer, t->data->n);
+    if (t->data->is_part) { /* the text says nothing of what a program has given */
+        char keys[33];
+        snprintf(keys, sizeof keys, "%016" PRIx64 "%016" PRIx64, t->key_sum.high, t->key_sum.low);
+        bdl__json_write_key(&writer, "sum of keys");
+        bdl__json_write_string(&writer, keys);
+    }
     bdl__json_write_key(&writer, "batch");
     bdl__json_write_i64(&writer, t->params.batch);
     bdl__json_write_key(&writer, "seed");

@@ -18,6 +18,7 @@ struct bdl__trainer {
     bdl__train_sources sources;
     bdl__saved *saved;             /* owned unless it is sources.model */
     bdl__dataset *data, *val;      /* owned; views of the sources' */
+    bdl__key key_sum;              /* of the rows of a program: over all ranks */
     bdl__chain *chain, *own_chain; /* own_chain is freed here; chain may be the saved model's */
     bdl__heads *heads;
     bdl__batcher *batcher;

@@ -285,6 +285,50 @@ BDL_TEST(data_are_used_in_the_right_order_of_calls)
     bdl_context_free(context);
 }
 
+/* Trains for so many iterations in all, with checkpoints in the test's directory. */
+static bdl_status train_on(bdl_context *context, const bdl_data *data, const char *iterations,
+                           const char *resume)
+{
+    char directory[600];
+    bdl_options *const options = train_options(context, true);
+    bdl_trainer *trainer = NULL;
+    snprintf(directory, sizeof directory, "%s/checkpoints", bdl_test_dir());
+    CHECK_OK(bdl_options_set(options, "epochs", "0"));
+    CHECK_OK(bdl_options_set(options, "iterations", iterations));
+    CHECK_OK(bdl_options_set(options, "checkpoint", directory));
+    CHECK_OK(bdl_options_set(options, "resume", resume));
+    bdl_status status = bdl_trainer_create_on(context, options, NULL, data, NULL, &trainer);
+    if (status == BDL_OK) {
+        status = bdl_trainer_run(trainer, NULL, NULL);
+    }
+    bdl_trainer_free(trainer);
+    bdl_options_free(options);
+    return status;
+}
+
+/* An epoch has 14 iterations. */
+BDL_TEST(resuming_in_mid_epoch_needs_the_same_rows)
+{
+    bdl_context *const context = new_context(2);
+    samples *const s = make_samples();
+    const bdl_data_options options = float_rows("clouds");
+    bdl_data *const data = push(context, &options, s, 0, N), *const turned = push(context, &options, s, 50, 7);
+    bdl_data *wrapped = NULL;
+    s->values[5] += 1; /* one value of one row */
+    CHECK_OK(bdl_data_wrap(context, &options, N, s->values, s->labels, NULL, NULL, &wrapped));
+    CHECK_OK(train_on(context, data, "20", "false"));
+    CHECK_EQ_I64(train_on(context, wrapped, "22", "true"), BDL_ERR_STATE);
+    CHECK_STR_HAS(bdl_last_error(), "middle of an epoch");
+    CHECK_STR_HAS(bdl_last_error(), "sum of keys");
+    CHECK_OK(train_on(context, turned, "28", "true"));
+    CHECK_OK(train_on(context, wrapped, "30", "true")); /* after an epoch */
+    bdl_data_free(wrapped);
+    bdl_data_free(turned);
+    bdl_data_free(data);
+    free(s);
+    bdl_context_free(context);
+}
+
 BDL_TEST(spilling_says_why_it_cannot)
 {
     bdl_context *const context = new_context(1);
@@ -461,4 +505,5 @@ BDL_TEST_MAIN(training_depends_on_the_rows_and_not_on_how_they_came,
               labels_that_are_no_classes_are_refused_with_row_and_value,
               values_that_are_not_finite_are_refused_where_asked,
               data_are_used_in_the_right_order_of_calls, spilling_says_why_it_cannot,
-              a_forked_child_is_told_so, samples_are_read_as_they_came, model_state_is_read_set_and_frozen)
+              a_forked_child_is_told_so, resuming_in_mid_epoch_needs_the_same_rows,
+              samples_are_read_as_they_came, model_state_is_read_set_and_frozen)

@@ -151,6 +151,16 @@ static bool check_order(const scenario *s, const bdl__dataset *sorted, int64_t f
     return ok;
 }
 
+/* Whether the ranks' sum of keys is that of all rows. */
+static bool check_sum(const scenario *s, bdl__key sum)
+{
+    bdl__key want = {0};
+    for (int64_t i = 0; i < s->n; i++) {
+        bdl__key_add(&want, s->keys[i]);
+    }
+    return memcmp(&sum, &want, sizeof sum) == 0;
+}
+
 static bdl_status exchange(test_rank *rank, own_rows *own)
 {
     scenario *const s = rank->arg;
@@ -176,6 +186,7 @@ static bdl_status exchange(test_rank *rank, own_rows *own)
     status = bdl__rows_get_stats(sorted, &stats);
     s->spilled[rank->rank] = stats.spilled_size;
     s->fits[rank->rank] = status == BDL_OK && (s->has_targets || info.n_classes == 7 || s->n < 7) &&
+                          check_sum(s, info.key_sum) &&
                           check_rows(s, sorted, cuts[rank->rank], cuts[rank->rank + 1]) &&
                           (s->n == 0 || check_order(s, sorted, n_shards * rank->rank / rank->n_ranks,
                                                     n_shards * (rank->rank + 1) / rank->n_ranks));
