@@ -67,6 +67,25 @@ BDL_TEST(reads_files_whose_size_is_not_known)
                  BDL_ERR_FORMAT);
 }
 
+/* Reading one that nobody writes would wait without end. */
+BDL_TEST(a_pipe_without_a_writer_is_empty)
+{
+    bdl__arena arena;
+    bdl__arena_init(&arena, bdl__default_allocator());
+    bdl__bytes bytes = {.size = 0};
+    bdl__map map = {.size = 0};
+    const char *const path = path_of(&arena, "pipe");
+    REQUIRE(mkfifo(path, 0600) == 0);
+    REQUIRE_OK(bdl__file_read(bdl__default_allocator(), path, 100, &bytes));
+    CHECK_EQ_I64(bytes.size, 0);
+    bdl__bytes_free(&bytes);
+    REQUIRE_OK(bdl__file_map(path, &map));
+    CHECK_EQ_I64(map.size, 0);
+    bdl__file_unmap(&map);
+    CHECK(unlink(path) == 0);
+    bdl__arena_free(&arena);
+}
+
 BDL_TEST(errors_name_the_path_and_the_reason)
 {
     bdl__arena arena;
@@ -248,7 +267,7 @@ BDL_TEST(reading_survives_each_failed_allocation)
 }
 
 BDL_TEST_MAIN(reads_what_was_written, reads_files_whose_size_is_not_known,
-              errors_name_the_path_and_the_reason, inflates_up_to_the_cap,
-              damaged_gzip_files_are_refused, writing_leaves_no_temporary_file,
-              directories_are_made_listed_and_removed, paths_are_joined_by_one_slash,
-              reading_survives_each_failed_allocation)
+              a_pipe_without_a_writer_is_empty, errors_name_the_path_and_the_reason,
+              inflates_up_to_the_cap, damaged_gzip_files_are_refused,
+              writing_leaves_no_temporary_file, directories_are_made_listed_and_removed,
+              paths_are_joined_by_one_slash, reading_survives_each_failed_allocation)
