@@ -51,8 +51,9 @@ typedef struct launch {
     double deadline; /* for all to end, once one has failed; 0 = none has */
 } launch;
 
-static volatile sig_atomic_t signals[2]; /* SIGINTs and SIGTERMs that came and are not passed on yet */
-static volatile sig_atomic_t stopped;    /* the first of them */
+static volatile sig_atomic_t
+    signals[2];                       /* SIGINTs and SIGTERMs that came and are not passed on yet */
+static volatile sig_atomic_t stopped; /* the first of them */
 
 static void on_signal(int number)
 {
@@ -80,7 +81,8 @@ static int parse_number(const command *c, const char *name, const char *text, in
     char *end = NULL;
     const long n = text ? strtol(text, &end, 10) : 0;
     if (!text || !*text || *end || n < 1 || n > most) {
-        return usage_error(c, "%s needs a number from 1 to %d, got '%s'", name, most, text ? text : "");
+        return usage_error(c, "%s needs a number from 1 to %d, got '%s'", name, most,
+                           text ? text : "");
     }
     *value = (int)n;
     return EXIT_FINE;
@@ -89,11 +91,14 @@ static int parse_number(const command *c, const char *name, const char *text, in
 static void print_help(void)
 {
     printf("usage: bdl launch -n N [--threads T] -- train MODEL [--option VALUE ...]\n\n"
-           "Trains on N local processes (ranks) that share each batch; the result is that of 'bdl train', to\n"
-           "the last bit. For tests, and for machines with several memory nodes; on clusters use Spark.\n\n"
+           "Trains on N local processes (ranks) that share each batch; the result is that of 'bdl "
+           "train', to\n"
+           "the last bit. For tests, and for machines with several memory nodes; on clusters use "
+           "Spark.\n\n"
            "  -n N         ranks, at most one for each 16 samples of the batch\n"
            "  --threads T  workers of each rank; by default the processors divided by N\n\n"
-           "Ctrl-C ends all ranks after the same iteration, with a checkpoint if there is --checkpoint.\n");
+           "Ctrl-C ends all ranks after the same iteration, with a checkpoint if there is "
+           "--checkpoint.\n");
 }
 
 static int parse(command *c, launch *l)
@@ -124,7 +129,8 @@ static int parse(command *c, launch *l)
         return usage_error(c, "needs -n, the number of ranks");
     }
     if (l->n_args == 0 || strcmp(l->args[0], "train") != 0) {
-        return usage_error(c, "starts 'train', as in: bdl launch -n 2 -- train lenet --data digits");
+        return usage_error(c,
+                           "starts 'train', as in: bdl launch -n 2 -- train lenet --data digits");
     }
     for (int k = 0; k < l->n_args; k++) {
         l->quiet = l->quiet || strcmp(l->args[k], "--quiet") == 0;
@@ -366,29 +372,29 @@ static int reap(launch *l)
     return n_running;
 }
 
-static bool has_messages(const launch *l)
+/* Waits a little for lines of the ranks; returns how many ranks may still send some. Files that are closed are left out,
+ * as poll refuses more entries than the process may have files. */
+static int hear(launch *l)
 {
+    struct pollfd files[MOST_RANKS];
+    int n = 0, i = 0;
     for (int r = 0; r < l->n; r++) {
         if (l->children[r].messages >= 0) {
-            return true;
+            files[n++] = (struct pollfd){.fd = l->children[r].messages, .events = POLLIN};
         }
     }
-    return false;
+    const bool is_ready = poll(files, (nfds_t)n, 50) > 0;
+    for (int r = 0; r < l->n && is_ready; r++) {
+        if (l->children[r].messages >= 0 && files[i++].revents) {
+            take_messages(&l->children[r], r);
+        }
+    }
+    return n;
 }
 
 static void watch(launch *l)
 {
-    struct pollfd files[MOST_RANKS];
-    while (reap(l) > 0 || has_messages(l)) {
-        for (int r = 0; r < l->n; r++) {
-            files[r] = (struct pollfd){.fd = l->children[r].messages, .events = POLLIN};
-        }
-        (void)poll(files, (nfds_t)l->n, 50);
-        for (int r = 0; r < l->n; r++) {
-            if (files[r].fd >= 0 && files[r].revents) {
-                take_messages(&l->children[r], r);
-            }
-        }
+    while (reap(l) + hear(l) > 0) {
         pass_signals(l);
         if (l->deadline > 0 && now() > l->deadline) {
             tell_all(l, SIGKILL);
@@ -437,6 +443,9 @@ int cmd_launch(command *c)
     if (l.threads == 0) {
         const long n = sysconf(_SC_NPROCESSORS_ONLN) / l.n;
         l.threads = n > 0 ? (int)n : 1;
+    }
+    for (int r = 0; r < l.n; r++) {
+        l.children[r].messages = -1; /* until it is started */
     }
     catch_signals();
     forget_files(&l);

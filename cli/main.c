@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bdl: the command. Finds the verb and runs it. */
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 
@@ -79,6 +82,19 @@ static int unknown_verb(const char *name)
     return EXIT_USAGE;
 }
 
+/* A standard file that the caller has closed stays taken, by one that fails as a closed one does: else the next file
+ * that is opened would get its number, and messages would go into a log or a model. */
+static bool hold_standard_files(void)
+{
+    for (int file = STDIN_FILENO; file <= STDERR_FILENO; file++) {
+        if (fcntl(file, F_GETFD) < 0 && errno == EBADF &&
+            open("/dev/null", file == STDIN_FILENO ? O_WRONLY : O_RDONLY) != file) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Output that could not be written is a failure, however well all else went. */
 static int close_stdout(int code)
 {
@@ -91,6 +107,9 @@ static int close_stdout(int code)
 
 int main(int argc, char **argv)
 {
+    if (!hold_standard_files()) {
+        return EXIT_FAILED;
+    }
     if (argc < 2) {
         print_usage(stderr);
         return EXIT_USAGE;

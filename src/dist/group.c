@@ -192,8 +192,8 @@ bdl_status bdl__group_connect(bdl__group *group, const char *const *addresses)
     const bdl_status status = bdl__rendezvous_open(group, addresses);
     if (status == BDL_OK) {
         group->most_fds = 2 + group->n_ranks + group->rendezvous.most_knocks;
-        BDL__TRY(
-            bdl__alloc(group->allocator, (size_t)group->most_fds * sizeof *group->fds, &memory));
+        BDL__TRY(bdl__alloc(group->allocator, 2 * (size_t)group->most_fds * sizeof *group->fds,
+                            &memory));
         group->fds = memory;
         atomic_store(&group->phase, BDL__PHASE_CONNECTING);
         BDL__TRY(bdl__thread_start(group->allocator, bdl__group_run, group, &group->thread));
@@ -226,7 +226,7 @@ void bdl__group_free(bdl__group *group)
     }
     bdl__tls_free(group->tls);
     bdl__free(a, group->peers, (size_t)group->n_ranks * sizeof *group->peers);
-    bdl__free(a, group->fds, (size_t)group->most_fds * sizeof *group->fds);
+    bdl__free(a, group->fds, 2 * (size_t)group->most_fds * sizeof *group->fds);
     bdl__free(a, group->hello, group->hello_size);
     (void)pthread_mutex_destroy(&group->mutex);
     explicit_bzero(group->secret, sizeof group->secret);

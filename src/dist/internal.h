@@ -305,8 +305,8 @@ struct bdl__group {
     char failure[BDL__MOST_CAUSE]; /* ... to here */
 
     /* Of the thread. */
-    bdl__peer *peers; /* [n_ranks], owned */
-    struct pollfd *fds;
+    bdl__peer *peers;   /* [n_ranks], owned */
+    struct pollfd *fds; /* 2 x most_fds: all, then those that are open */
     int most_fds;
     bool has_told; /* the failure was passed on */
     bool is_leaving;

@@ -212,6 +212,25 @@ static int poll_milliseconds(const bdl__group *group, double now)
     return (int)(seconds * 1e3 + 0.999);
 }
 
+/* poll of the open files among `fds` alone: it refuses more entries than the process may have files. */
+static void poll_open(const bdl__group *group, struct pollfd *fds, int n, int milliseconds)
+{
+    struct pollfd *const open = fds + group->most_fds;
+    int n_open = 0, k = 0;
+    for (int i = 0; i < n; i++) {
+        fds[i].revents = 0;
+        if (fds[i].fd >= 0) {
+            open[n_open++] = fds[i];
+        }
+    }
+    const bool is_ready = poll(open, (nfds_t)n_open, milliseconds) > 0;
+    for (int i = 0; i < n && is_ready; i++) {
+        if (fds[i].fd >= 0) {
+            fds[i].revents = open[k++].revents;
+        }
+    }
+}
+
 /* Sleeps until something can be done; fds[0] is the wake-up, then one for each peer. Returns how many. */
 static int wait_for_events(bdl__group *group)
 {
@@ -230,7 +249,7 @@ static int wait_for_events(bdl__group *group)
     const bool has_work = group->posted.first || (group->is_closing && !group->is_leaving) ||
                           (group->has_failed && !group->has_told);
     pthread_mutex_unlock(&group->mutex);
-    (void)poll(fds, (nfds_t)n, has_work ? 0 : poll_milliseconds(group, now));
+    poll_open(group, fds, n, has_work ? 0 : poll_milliseconds(group, now));
     atomic_store(&group->is_asleep, 0);
     if (fds[0].revents & POLLIN) {
         uint64_t count;

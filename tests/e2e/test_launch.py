@@ -7,9 +7,10 @@ import os
 import pathlib
 import resource
 import signal
+import subprocess
 import time
 
-from e2e import Skip, bdl, case, check, equal, main, refused, start
+from e2e import BDL, Skip, bdl, case, check, equal, main, refused, start
 
 LENET = ["train", "lenet", "--data", "digits(count=1500)", "--val", "digits(count=700)", "--batch", "100", "--epochs", "2",
          "--json"]
@@ -65,6 +66,41 @@ def mnist_trains_as_one():
     end = same_everywhere(["train", "lenet", "--data", f"mnist:{folder}", "--val", f"mnist:{folder}", "--batch", "512",
                            "--epochs", "1", "--json"], (2, 3))
     check(end["val_top1"] > 0.9, end)
+
+
+@case
+def standard_files_may_be_closed():
+    train = ["train", "mlp(4)", "--data", "digits(count=100)", "--batch", "50", "--iterations", "2"]
+    command = " ".join(f"'{word}'" for word in [BDL, "launch", "-n", "2", "--", *train, "--save", "model", "--log",
+                                                 "log.jsonl"])
+    for closed in ("<&-", "2>&-", "<&- 2>&-"):
+        ended = subprocess.run(f"{command} {closed}", shell=True, capture_output=True, timeout=60, check=False)
+        equal((closed, ended.returncode), (closed, 0))
+        for line in pathlib.Path("log.jsonl").read_text(encoding="utf-8").splitlines():
+            json.loads(line)
+        check(os.path.exists("model/weights.safetensors"), closed)
+    ended = subprocess.run(f"{command} >&-", shell=True, capture_output=True, timeout=60, check=False)
+    equal(ended.returncode, 1)
+    check(b"cannot write to standard output" in ended.stderr, ended.stderr)
+
+
+@case
+def few_files_are_enough_for_few_ranks():
+    bdl("launch", "-n", 2, "--threads", 1, "--", *LONG, "--iterations", 2,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (32, 32)))
+
+
+@case
+def too_few_files_end_the_launch():
+    """With an open standard input from which nothing comes."""
+    nothing, end = os.pipe()
+    process = start("launch", "-n", 20, "--", *LONG, "--iterations", 2, stdin=nothing,
+                    preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (16, 16)))
+    _, err = process.communicate(timeout=60)
+    os.close(nothing)
+    os.close(end)
+    equal(process.returncode, 1)
+    check(err.startswith(b"bdl launch: cannot make a pipe: "), err)
 
 
 @case
