@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import random
+import resource
 import shutil
 import signal
 import time
@@ -178,6 +179,16 @@ def kills():
         process.communicate()
     goes_on([*TRAIN, "--every", "5"], iteration_of("saved") + 103)
     equal([name for name in os.listdir("saved") if not name.endswith(".bdlckpt")], [])
+
+
+@case
+def files_above_the_limit():
+    process = start(*TRAIN, "--epochs", 2, "--checkpoint", "saved", "--threads", 1,
+                    preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)))
+    _, err = process.communicate(timeout=60)
+    equal(process.returncode, 1)
+    check(b"checkpoint" in err and b"File too large" in err, err)
+    equal(os.listdir("saved"), [])
 
 
 @case
