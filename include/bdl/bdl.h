@@ -282,8 +282,8 @@ BDL_API bdl_status bdl_group_create(bdl_context *context, const bdl_group_option
  *  @since 0.2 */
 BDL_API const char *bdl_group_address(const bdl_group *group);
 /** Connects to all: `addresses[rank]` is what bdl_group_address gave there. Then nothing listens any more. A rank
- *  that does not come in time, does not know the secret, or runs another version or other kernels is an error. A
- *  cancel of the context ends it. @since 0.2 */
+ *  that does not come in time, does not know the secret, or runs another version is an error. Ranks train with the
+ *  best kernels that all of them have. A cancel of the context ends it. @since 0.2 */
 BDL_API bdl_status bdl_group_connect(bdl_group *group, const char *const *addresses);
 /** Ends the work of all ranks with this text as the cause. From any thread; does not wait. @since 0.2 */
 BDL_API void bdl_group_abort(bdl_group *group, const char *cause);

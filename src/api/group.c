@@ -19,14 +19,7 @@ static bdl_status check_options(const bdl_group_options *o)
     return BDL_OK;
 }
 
-/* What must be the same on all ranks for the same bits, as one text. */
-static void describe(const bdl_context *context, char *text, size_t size)
-{
-    (void)snprintf(text, size, "bdl %s with %s kernels", bdl_version(),
-                   bdl__target_name(context->target));
-}
-
-/* Fails, on every rank, when one of them would compute other bits. */
+/* Fails, on every rank, when one of them is of another version. The trainer compares what else matters. */
 static bdl_status check_alike(const bdl_group *group)
 {
     size_t own_size = 0;
@@ -38,8 +31,7 @@ static bdl_status check_alike(const bdl_group *group)
         if (size != own_size || memcmp(own, other, size) != 0) {
             const bdl_status status = bdl__fail(
                 BDL_ERR_STATE,
-                "rank %d runs %.*s, rank %d %.*s: all must run the same (the environment variable "
-                "BDL_TARGET names kernels that all processors have)",
+                "rank %d runs bdl %.*s, rank %d %.*s: all must run the same",
                 rank, (int)own_size, own, i, (int)BDL__MIN(size, sizeof group->hello), other);
             bdl__group_abort(group->group, status, bdl_last_error());
             return status;
@@ -56,7 +48,7 @@ bdl_status bdl_group_create(bdl_context *context, const bdl_group_options *optio
     BDL__TRY(bdl__alloc(&context->allocator, sizeof **group, &memory));
     bdl_group *const made = memory;
     made->context = context;
-    describe(context, made->hello, sizeof made->hello);
+    (void)snprintf(made->hello, sizeof made->hello, "%s", bdl_version());
     const bdl__group_options inner = {.rank = options->rank,
                                       .n_ranks = options->n_ranks,
                                       .secret = options->secret,

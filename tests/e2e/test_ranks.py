@@ -122,11 +122,13 @@ def strangers_do_not_disturb():
 
 
 @case
-def ranks_with_other_kernels_are_refused():
-    if "sse4" in json.loads(bdl("doctor", "--json").out)["kernels"]:
+def ranks_train_with_kernels_that_all_have():
+    if json.loads(bdl("doctor", "--json").out)["kernels"] == "sse4":
         raise Skip("this processor has no kernels but sse4")
-    results = Ranks(3, environments={1: {"BDL_TARGET": "sse4"}}).results()
-    check(all("with sse4 kernels" in r.get("error", "") and "BDL_TARGET" in r["error"] for r in results), results)
+    sse4 = {"BDL_TARGET": "sse4"}
+    mixed = fingerprints(Ranks(3, environments={1: sse4}))
+    equal(mixed, fingerprints(Ranks(3, environments={0: sse4, 1: sse4, 2: sse4})))
+    check(mixed != fingerprints(Ranks(3)))
 
 
 if __name__ == "__main__":
