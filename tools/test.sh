@@ -15,10 +15,12 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 all_stages=(gcc clang tsan aarch64 wheel spark onednn)
 fuzz_seconds=10
-not_labelled=(-LE '^(long|wheel|spark)$')
+spark_label='^spark$'
+not_labelled=(-LE '^(long|wheel|spark|spark_oldest)$')
 if [ "${1:-}" = --long ]; then
     fuzz_seconds=600
-    not_labelled=(-LE '^(wheel|spark)$')
+    spark_label='^spark(_oldest)?$' # the oldest pyspark, too
+    not_labelled=(-LE '^(wheel|spark|spark_oldest)$')
     shift
 fi
 stages=("$@")
@@ -77,7 +79,7 @@ stage_wheel() {
 # One test at a time: each starts Java processes that use all processors.
 stage_spark() {
     local jobs=1 not_labelled=()
-    build ci-gcc -DBDL_ONEDNN_LIBRARY= -DBDL_ONEDNN_INCLUDE= && run ci-gcc spark -L '^spark$'
+    build ci-gcc -DBDL_ONEDNN_LIBRARY= -DBDL_ONEDNN_INCLUDE= && run ci-gcc spark -L "$spark_label"
 }
 
 # Rebuilds libbdl_dnnl.so of the first stage against the other oneDNN, and nothing else.
