@@ -98,6 +98,32 @@ BDL_TEST(statistics_keep_digits_far_from_zero)
     check_running("momentum=1", 1, "2 far", 33);
 }
 
+/* Floats near 100,000 hold steps of 1/128: less the mean, rounded to a float, they lose half of the
+ * digits that a gradient near 1 has, unless the rest of the mean is kept. */
+BDL_TEST(gradients_keep_digits_far_from_zero)
+{
+    bench b = {0};
+    if (!start(&b, "batch_norm", "", "3x4x5", 37)) {
+        end(&b);
+        return;
+    }
+    tensor *const in = &b.p.in[0];
+    for (int64_t i = 0; i < in->n_samples * in->count; i++) {
+        in->data[i] = 100000 + rint(in->data[i] * 64) / 64;
+    }
+    if (run_on(&b, BDL__TARGET_F64, true)) {
+        const tensor exact = b.result.in_diff[0];
+        for (int t = 0; t < BDL__N_TARGETS; t++) {
+            if (bdl__target_available((bdl__target)t) && run_on(&b, (bdl__target)t, true)) {
+                for (int64_t i = 0; i < in->n_samples * in->count; i++) {
+                    CHECK_NEAR(b.result.in_diff[0].data[i], exact.data[i], 1e-5);
+                }
+            }
+        }
+    }
+    end(&b);
+}
+
 BDL_TEST(one_value_a_channel_uses_running_statistics)
 {
     bench b = {0};
@@ -188,5 +214,6 @@ BDL_TEST(lrn_takes_the_channels_that_are_there)
 }
 
 BDL_TEST_MAIN(running_statistics_follow_the_batch, statistics_keep_digits_far_from_zero,
-              one_value_a_channel_uses_running_statistics, evaluation_uses_running_statistics,
-              rows_are_normal, lrn_takes_the_channels_that_are_there)
+              gradients_keep_digits_far_from_zero, one_value_a_channel_uses_running_statistics,
+              evaluation_uses_running_statistics, rows_are_normal,
+              lrn_takes_the_channels_that_are_there)
