@@ -35,13 +35,18 @@ static int64_t most_chunks(int64_t n)
     return n / BDL__CHUNK_ROWS + 1;
 }
 
-/* One pass of a radix sort on bits [shift, shift + 16) of the keys' high words. Stable. */
-static void sort_pass(const bdl__key *keys, const uint32_t *from, uint32_t *to, int64_t n,
-                      int shift, uint32_t *counts)
+static uint32_t digit_of(bdl__key key, int pass)
+{
+    return (uint32_t)((pass < 4 ? key.low : key.high) >> 16 * (pass % 4)) & 0xffff;
+}
+
+/* One pass of a radix sort, on 16 bits of the keys from the lowest. Stable. */
+static void sort_pass(const bdl__key *keys, const uint32_t *from, uint32_t *to, int64_t n, int pass,
+                      uint32_t *counts)
 {
     memset(counts, 0, 65536 * sizeof(uint32_t));
     for (int64_t i = 0; i < n; i++) {
-        counts[(keys[i].high >> shift) & 0xffff]++;
+        counts[digit_of(keys[i], pass)]++;
     }
     uint32_t begin = 0;
     for (int64_t i = 0; i < 65536; i++) {
@@ -50,39 +55,45 @@ static void sort_pass(const bdl__key *keys, const uint32_t *from, uint32_t *to, 
         begin += count;
     }
     for (int64_t i = 0; i < n; i++) {
-        to[counts[(keys[from[i]].high >> shift) & 0xffff]++] = from[i];
+        to[counts[digit_of(keys[from[i]], pass)]++] = from[i];
     }
 }
 
-/* Rows with equal high words, which are equal rows nearly always, by their low words. Stable. */
-static void sort_ties(const bdl__key *keys, uint32_t *rows, int64_t n)
+/* Passes from the first one to the last, of which there is an even number: the result is in `sorted`. */
+static void sort_from(int first, const bdl__key *keys, int64_t n, uint32_t *sorted,
+                      uint32_t *scratch, uint32_t *counts)
+{
+    for (int64_t i = 0; i < n; i++) {
+        sorted[i] = (uint32_t)i;
+    }
+    for (int pass = first; pass < 8; pass++) {
+        uint32_t *from = pass % 2 == 0 ? sorted : scratch;
+        uint32_t *to = pass % 2 == 0 ? scratch : sorted;
+        sort_pass(keys, from, to, n, pass, counts);
+    }
+}
+
+static bool is_in_order(const bdl__key *keys, const uint32_t *sorted, int64_t n)
 {
     for (int64_t i = 1; i < n; i++) {
-        const uint32_t row = rows[i];
-        int64_t at = i;
-        while (at > 0 && keys[rows[at - 1]].high == keys[row].high &&
-               keys[rows[at - 1]].low > keys[row].low) {
-            rows[at] = rows[at - 1];
-            at--;
+        const bdl__key a = keys[sorted[i - 1]], b = keys[sorted[i]];
+        if (a.high == b.high && a.low > b.low) {
+            return false;
         }
-        rows[at] = row;
     }
+    return true;
 }
 
+/* Rows with equal high words are equal rows nearly always. Not where a program names its rows. */
 bdl_status bdl__sort_keys(const bdl_allocator *allocator, const bdl__key *keys, int64_t n,
                           uint32_t *sorted, uint32_t *scratch)
 {
     void *counts = NULL;
     BDL__TRY(bdl__alloc(allocator, 65536 * sizeof(uint32_t), &counts));
-    for (int64_t i = 0; i < n; i++) {
-        sorted[i] = (uint32_t)i;
+    sort_from(4, keys, n, sorted, scratch, counts);
+    if (!is_in_order(keys, sorted, n)) {
+        sort_from(0, keys, n, sorted, scratch, counts);
     }
-    for (int pass = 0; pass < 4; pass++) { /* an even number: the result is in `sorted` */
-        uint32_t *from = pass % 2 == 0 ? sorted : scratch;
-        uint32_t *to = pass % 2 == 0 ? scratch : sorted;
-        sort_pass(keys, from, to, n, 16 * pass, counts);
-    }
-    sort_ties(keys, sorted, n);
     bdl__free(allocator, counts, 65536 * sizeof(uint32_t));
     return BDL_OK;
 }

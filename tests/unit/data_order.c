@@ -193,7 +193,28 @@ BDL_TEST(order_survives_failing_allocations)
     }
 }
 
+/* Keys that a program gives may be numbers, all in the low word: many of them, in the worst order. */
+BDL_TEST(keys_that_are_numbers_are_sorted_too)
+{
+    enum { N = 500000 };
+    bdl__key *keys = malloc(N * sizeof *keys);
+    uint32_t *sorted = malloc(N * sizeof *sorted), *scratch = malloc(N * sizeof *scratch);
+    REQUIRE(keys != NULL && sorted != NULL && scratch != NULL);
+    for (uint32_t i = 0; i < N; i++) { /* each number twice */
+        keys[i] = (bdl__key){.high = 7, .low = (N - 1 - i) / 2 * UINT64_C(0x100000001)};
+    }
+    REQUIRE_OK(bdl__sort_keys(bdl__default_allocator(), keys, N, sorted, scratch));
+    bool is_right = true;
+    for (uint32_t i = 0; i < N; i++) {
+        is_right = is_right && sorted[i] == (N - 2 - i / 2 * 2) + i % 2;
+    }
+    CHECK(is_right);
+    free(keys);
+    free(sorted);
+    free(scratch);
+}
+
 BDL_TEST_MAIN(every_row_comes_once_an_epoch_and_only_the_last_step_is_short,
               order_depends_on_content_and_not_on_place, shards_hold_runs_of_sorted_keys,
-              long_shards_are_permuted_chunk_by_chunk,
+              long_shards_are_permuted_chunk_by_chunk, keys_that_are_numbers_are_sorted_too,
               order_refuses_a_batch_of_none, order_survives_failing_allocations)
