@@ -12,7 +12,8 @@
 /* Bytes written to one peer before others have their turn. */
 enum { BYTES_PER_TURN = 4 * 1024 * 1024 };
 
-static const uint8_t zeros[4096];
+/* As long as a TLS record: a write that is tried again must offer no less than the first time. */
+static const uint8_t zeros[16 * 1024];
 
 static void begin_frame(bdl__out *out, bdl__frame frame, const void *payload, bdl__request *request)
 {
