@@ -46,12 +46,15 @@ endif()
 
 # bdl_compile_options(target): what every object of the project shares.
 function(bdl_compile_options target)
+  set(instrument ${BDL_INSTRUMENT_FLAGS} $<$<BOOL:${BDL_FUZZ}>:-fsanitize=fuzzer-no-link>)
+  if(target MATCHES "^bdl_kernels_" AND NOT BDL_SANITIZE_KERNELS)
+    set(instrument "")
+  endif()
   set_target_properties(${target} PROPERTIES
     C_STANDARD 17 C_STANDARD_REQUIRED ON C_EXTENSIONS ON C_VISIBILITY_PRESET hidden POSITION_INDEPENDENT_CODE ON)
   target_compile_options(${target} PRIVATE
     ${BDL_NUMERIC_FLAGS} ${BDL_WARNING_FLAGS} $<$<COMPILE_LANGUAGE:C>:${BDL_WARNING_FLAGS_C}>
-    $<$<BOOL:${BDL_WERROR}>:-Werror> ${BDL_INSTRUMENT_FLAGS}
-    $<$<BOOL:${BDL_FUZZ}>:-fsanitize=fuzzer-no-link>)
+    $<$<BOOL:${BDL_WERROR}>:-Werror> ${instrument})
   target_link_options(${target} PRIVATE ${BDL_INSTRUMENT_FLAGS})
   target_compile_definitions(${target} PRIVATE
     $<$<BOOL:${BDL_IMAGES}>:BDL_WITH_IMAGES=1> $<$<BOOL:${BDL_ONEDNN}>:BDL_WITH_ONEDNN=1>

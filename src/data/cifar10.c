@@ -43,6 +43,8 @@ bdl_status bdl__cifar10_check(const uint8_t *bytes, size_t size, const char *whe
                    "%s: offset %zu: expected a label from 0 to 9, found %d", where, at,
                    (int)bytes[at]);
     }
+#else
+    (void)bytes;
 #endif
     *n = (int64_t)(size / BDL__CIFAR10_RECORD);
     return BDL_OK;

@@ -5,11 +5,14 @@
 
 A build with Clang in build/seeded_bugs has a bug for each reader behind that macro. Each fuzzer starts from the committed
 corpus and must crash within the time; the input that it found must not crash the fuzzer of the build without the bugs
-(build/ci-clang-asan), or it would have found something else.
+(build/unseeded), or it would have found something else. Kernels, which no reader runs, are compiled without sanitizers:
+with them they would take most of the time.
 """
 
+import concurrent.futures
 import glob
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,14 +20,14 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(ROOT, "build")
 FOUND = os.path.join(BUILD, "seeded_bugs/found")
-SECONDS = 120
+SECONDS = 300  # at most; a few do
 ENVIRONMENT = dict(os.environ, ASAN_OPTIONS="detect_stack_use_after_return=1:allocator_may_return_null=1")
 
 
 def build(name, seeded, targets):
     there = os.path.join(BUILD, name)
-    subprocess.run(["cmake", "-S", ROOT, "--preset", "ci-clang-asan", "-B", there, f"-DBDL_SEEDED_BUGS={seeded}"],
-                   check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["cmake", "-S", ROOT, "--preset", "ci-clang-asan", "-B", there, "-DBDL_SANITIZE_KERNELS=OFF",
+                    f"-DBDL_SEEDED_BUGS={seeded}"], check=True, stdout=subprocess.DEVNULL)
     subprocess.run(["cmake", "--build", there, "--target", *targets], check=True, stdout=subprocess.DEVNULL)
     return os.path.join(there, "tests/fuzz")
 
@@ -34,8 +37,9 @@ def run(command):
                           errors="replace", check=False)
 
 
-def hunt(fuzzer, name, with_bugs, without_bugs):
-    """None where the fuzzer found the seeded bug and nothing else, or what went wrong."""
+def hunt(fuzzer, with_bugs, without_bugs):
+    """(whether the fuzzer found the seeded bug and nothing else, what there is to say)"""
+    name = fuzzer.replace("fuzz_", "")
     found = os.path.join(FOUND, name)
     shutil.rmtree(found, ignore_errors=True)
     os.makedirs(os.path.join(found, "corpus"))
@@ -44,23 +48,23 @@ def hunt(fuzzer, name, with_bugs, without_bugs):
                   os.path.join(ROOT, "tests/fuzz/corpus", name)])
     crashes = glob.glob(found + "/crash-*")
     if result.returncode == 0 or not crashes:
-        return f"did not find the seeded bug in {SECONDS} s:\n{result.stdout[-2000:]}"
+        return False, f"did not find the seeded bug in {SECONDS} s:\n{result.stdout[-2000:]}"
     clean = run([os.path.join(without_bugs, fuzzer), crashes[0]])
     if clean.returncode != 0:
-        return f"found a bug that was not seeded:\n{clean.stdout[-4000:]}"
-    return None
+        return False, f"found a bug that was not seeded:\n{clean.stdout[-4000:]}"
+    summary = re.search(r"^SUMMARY: (.*)", result.stdout, re.M)
+    return True, summary.group(1).replace(ROOT + "/", "") if summary else "crash"
 
 
 def main():
     fuzzers = sorted(os.path.splitext(os.path.basename(f))[0] for f in glob.glob(ROOT + "/tests/fuzz/fuzz_*.c"))
     with_bugs = build("seeded_bugs", "ON", fuzzers)
-    without_bugs = build("ci-clang-asan", "OFF", fuzzers)
+    without_bugs = build("unseeded", "OFF", fuzzers)
     n_failed = 0
-    for fuzzer in fuzzers:
-        name = fuzzer.replace("fuzz_", "")
-        problem = hunt(fuzzer, name, with_bugs, without_bugs)
-        n_failed += problem is not None
-        print(f"{'FAIL' if problem else 'ok'} {name}{': ' + problem if problem else ''}", flush=True)
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for fuzzer, (is_found, text) in zip(fuzzers, pool.map(lambda f: hunt(f, with_bugs, without_bugs), fuzzers)):
+            n_failed += not is_found
+            print(f"{'ok' if is_found else 'FAIL'} {fuzzer}: {text}", flush=True)
     print(f"{len(fuzzers) - n_failed} passed, {n_failed} failed")
     sys.exit(n_failed > 0 or not fuzzers)
 
