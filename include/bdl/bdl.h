@@ -257,10 +257,10 @@ BDL_API void bdl_data_free(bdl_data *data);
 /* ---- groups ------------------------------------------------------------------------------------ */
 
 /** The ranks (processes, on one host or many) that train one model together, as one of them sees it. The result
- *  is that of one process, to the last bit. @since 0.2 */
+ *  is that of one process, to the last bit. @since 0.1 */
 typedef struct bdl_group bdl_group;
 
-/** How a rank joins; zeros are good defaults but for the first three. @since 0.2 */
+/** How a rank joins; zeros are good defaults but for the first three. @since 0.1 */
 typedef struct bdl_group_options {
     size_t struct_size; /**< sizeof(bdl_group_options) */
     int32_t rank;       /**< 0 .. n_ranks - 1 */
@@ -275,25 +275,25 @@ typedef struct bdl_group_options {
     bool encrypt;             /**< by TLS 1.3; BDL_ERR_UNSUPPORTED in builds without it */
 } bdl_group_options;
 
-/** Starts to listen for the other ranks. @since 0.2 */
+/** Starts to listen for the other ranks. @since 0.1 */
 BDL_API bdl_status bdl_group_create(bdl_context *context, const bdl_group_options *options,
                                     bdl_group **group);
 /** Where this rank listens, such as "10.0.0.7:41234", for the others; "" with one rank. Lives as long as the group.
- *  @since 0.2 */
+ *  @since 0.1 */
 BDL_API const char *bdl_group_address(const bdl_group *group);
 /** Connects to all: `addresses[rank]` is what bdl_group_address gave there. Then nothing listens any more. A rank
  *  that does not come in time, does not know the secret, or runs another version is an error. Ranks train with the
- *  best kernels that all of them have. A cancel of the context ends it. @since 0.2 */
+ *  best kernels that all of them have. A cancel of the context ends it. @since 0.1 */
 BDL_API bdl_status bdl_group_connect(bdl_group *group, const char *const *addresses);
-/** Ends the work of all ranks with this text as the cause. From any thread; does not wait. @since 0.2 */
+/** Ends the work of all ranks with this text as the cause. From any thread; does not wait. @since 0.1 */
 BDL_API void bdl_group_abort(bdl_group *group, const char *cause);
-/** Leaves the group; the trainers that use it must be freed before. NULL is fine. @since 0.2 */
+/** Leaves the group; the trainers that use it must be freed before. NULL is fine. @since 0.1 */
 BDL_API void bdl_group_free(bdl_group *group);
 
 /** Makes trainers with these options (of "train") train together with the other ranks of a connected `group`
  *  [borrowed, nullable], which make trainers with the same options. Every rank makes the same calls on its trainer.
  *  Only rank 0 writes: `log`, `summary`, `save` and checkpoints, which are those of one process. A failure on one rank
- *  ends all, with its text. @since 0.2 */
+ *  ends all, with its text. @since 0.1 */
 BDL_API bdl_status bdl_options_set_group(bdl_options *options, bdl_group *group);
 
 /* ---- training ---------------------------------------------------------------------------------- */
@@ -357,7 +357,7 @@ BDL_API bdl_status bdl_trainer_run(bdl_trainer *trainer, bdl_event_fn fn, void *
 /** Saves the model as it is now into a directory: model.json and weights.safetensors. @since 0.1 */
 BDL_API bdl_status bdl_trainer_save(const bdl_trainer *trainer, const char *directory);
 /** Writes a checkpoint of the trainer's state into `path`, which option `start` of another run can go on from. In a
- *  group every rank calls it, and rank 0 writes. @since 0.2 */
+ *  group every rank calls it, and rank 0 writes. @since 0.1 */
 BDL_API bdl_status bdl_trainer_checkpoint(bdl_trainer *trainer, const char *path);
 /** SHA-256 in hex (64 characters and a NUL) over weights, running buffers and the method's state: equal only
  *  for equal bits. In a group that of the end of the last run. @since 0.1 */
