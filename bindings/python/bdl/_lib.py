@@ -9,12 +9,13 @@ from __future__ import annotations
 import ctypes
 import os
 import pathlib
+from collections.abc import Sequence
 from ctypes import (
     CFUNCTYPE, POINTER, c_bool, c_char_p, c_double, c_int32, c_int64, c_size_t, c_uint64, c_void_p,
 )
 from typing import Any
 
-from bdl.errors import BdlNotFoundError, error_of
+from bdl.errors import BdlInvalidArgumentError, BdlNotFoundError, error_of
 
 MAX_RANK = 8
 Shape = c_int64 * MAX_RANK
@@ -225,10 +226,22 @@ def library() -> ctypes.CDLL:
     return _library
 
 
+def _check(kinds: Sequence[Any], arguments: Sequence[Any]) -> None:
+    """Refuses what ctypes would change without a word: it cuts texts at a NUL, and numbers to their width."""
+    for kind, value in zip(kinds, arguments):
+        if kind is c_char_p and isinstance(value, bytes) and b"\0" in value:
+            raise BdlInvalidArgumentError(f"expected a text without NUL characters, got {os.fsdecode(value)!r}")
+        if kind in (c_int32, c_int64, c_uint64) and isinstance(value, int) and kind(value).value != value:
+            sign = "" if kind is c_uint64 else " with a sign"
+            raise BdlInvalidArgumentError(f"expected a whole number of {ctypes.sizeof(kind) * 8} bits{sign}, got {value}")
+
+
 def call(name: str, *arguments: Any) -> None:
     """Calls a function that returns a status, and raises the error that it stands for."""
     loaded = library()
-    status = getattr(loaded, name)(*arguments)
+    function = getattr(loaded, name)
+    _check(function.argtypes, arguments)
+    status = function(*arguments)
     if status != 0:
         text = (loaded.bdl_last_error() or b"").decode("utf-8", "replace")
         raise error_of(status, text)

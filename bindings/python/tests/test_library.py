@@ -7,8 +7,10 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 import bdl
-from bdl import _lib, errors
+from bdl import _lib, errors, nn
 from conftest import ROOT
 
 HEADER = (ROOT / "include/bdl/bdl.h").read_text() + (ROOT / "include/bdl/tensor.h").read_text()
@@ -69,3 +71,14 @@ def test_version_is_the_librarys():
 
 def test_library_in_use_is_the_one_that_was_asked_for():
     assert _lib.library()._name == os.environ["BDL_LIBRARY"]
+
+
+def test_texts_and_numbers_that_ctypes_would_change_are_refused(tmp_path):
+    model = nn.Sequential(nn.Linear(2, 2), input_shape=(2,))
+    with pytest.raises(errors.BdlInvalidArgumentError, match="NUL"):
+        model.save(f"{tmp_path}/some\0thing")
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(errors.BdlInvalidArgumentError, match="32 bits"):
+        bdl.Tensor([[1.0, 2.0]]).sum(2**40)
+    with pytest.raises(errors.BdlInvalidArgumentError, match="64 bits"):
+        nn.Sequential(nn.Linear(2, 2), input_shape=(2,), seed=-1).state_dict()
