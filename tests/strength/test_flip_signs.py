@@ -41,6 +41,7 @@ TESTS = (
     ("norm", False, "layers/norm"),
     ("pool", False, "layers/pool"),
     ("shape", False, "layers/pad"),
+    ("dropout", False, "layers/dropout"),
     ("linear|features|tile", False, "unit/kernels_linear"),
     ("conv|winograd|features|lanes|tile", False, "unit/kernels_conv"),
     (".", False, "golden/nets"),
