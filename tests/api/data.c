@@ -176,7 +176,7 @@ BDL_TEST(given_models_are_trained_evaluated_and_predicted_in_place)
         const int best = p[0] >= p[1] ? (p[0] >= p[2] ? 0 : 2) : (p[1] >= p[2] ? 1 : 2);
         n_right += best == (int)s->labels[i];
     }
-    CHECK_NEAR((double)n_right / N, top1, 1e-9);
+    CHECK_NEAR(n_right / (double)N, top1, 1e-9);
     CHECK_EQ_I64(bdl_options_set(options, "model", "lenet"), BDL_OK);
     CHECK_EQ_I64(bdl_evaluate_on(context, options, model, data, &json), BDL_ERR_INVALID_ARGUMENT);
     CHECK_STR_HAS(bdl_last_error(), "'model'");
