@@ -34,6 +34,7 @@ TESTS = (
     (".", True, "layers/generic", "--check", "gradient"),
     (".", True, "layers/generic", "--check", "reference"),
     (".", True, "layers/generic", "--check", "adding"),
+    ("winograd", False, "layers/generic", "--check", "targets", "--case", "conv2d/16"),  # a quarter of a second
     (".", False, "layers/generic", "--check", "gradient"),
     (".", False, "layers/generic", "--check", "targets"),
     (".", False, "golden/layers"),
