@@ -15,7 +15,7 @@ import time
 
 import pyspark
 
-START_SECONDS = 90
+START_SECONDS = 240
 
 
 def spark_home():
