@@ -201,6 +201,25 @@ static void find_early(command *c)
     }
 }
 
+/* The options that the library's table does not list. */
+static void print_own_help(const command *c)
+{
+    const bool is_predict = strcmp(c->verb, "predict") == 0;
+    if (strcmp(c->verb, "inspect") != 0) {
+        printf("\n  --json       %s\n", strcmp(c->verb, "train") == 0
+                                            ? "one JSON object a line on standard output"
+                                            : "results as JSON on standard output");
+    }
+    if (is_predict) {
+        printf("  --format F   table, csv or jsonl\n"
+               "  --out FILE   write predictions there instead of to standard output\n");
+    }
+    printf("  --threads N  workers; by default one for each processor\n");
+    if (strcmp(c->verb, "train") == 0) {
+        printf("  --quiet      no progress\n");
+    }
+}
+
 int open_command(command *c, const char *first)
 {
     find_early(c);
@@ -221,8 +240,11 @@ int open_command(command *c, const char *first)
     if (code == EXIT_FINE && c->help && first) {
         char *text = NULL;
         status = bdl_options_help(c->options, &text);
-        printf("usage: bdl %s MODEL [--option VALUE ...]\n\n", c->verb);
-        return print_text(status, text);
+        printf("usage: bdl %s MODEL %s[--option VALUE ...]\n\n", c->verb,
+               strcmp(c->verb, "predict") == 0 ? "[FILES...] " : "");
+        const int printed = print_text(status, text);
+        print_own_help(c);
+        return printed;
     }
     if (code == EXIT_FINE && first && bdl_options_check(c->options) != BDL_OK) {
         return usage_error(c, "%s", bdl_last_error());

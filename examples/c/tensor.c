@@ -35,7 +35,7 @@ int main(void)
     bdl_tensor *turned = NULL;
     bdl_tensor *gram = NULL;
 
-    /* As Tensor[Double](2,2).fill(1.0) in Scala; NULL is the default allocator. */
+    /* NULL is the default allocator. */
     must(bdl_tensor_zeros(NULL, BDL_F64, 2, shape, &ones));
     must(bdl_tensor_fill(ones, 1.0));
     show("ones", ones);

@@ -15,8 +15,9 @@ from bdl import nn
 def main() -> None:
     path, label = sys.argv[1:3]
     with open(path, encoding="utf-8") as file:
-        features = file.readline().count(",")  # all columns but the label
-        classes = len({line.rstrip().split(",")[-1] for line in file})
+        names = file.readline().rstrip().split(",")
+        features = len(names) - 1  # all columns but the label
+        classes = len({line.rstrip().split(",")[names.index(label)] for line in file})
     model = bdl.Sequential(nn.Linear(16), nn.ReLU(), nn.Linear(classes), input_shape=(features,))
 
     def report(epoch: int, values: dict) -> bool:
