@@ -72,8 +72,9 @@ stage_aarch64() {
 }
 
 stage_wheel() {
+    local not_labelled=()
     tools/make_wheel && build ci-gcc -DBDL_ONEDNN_LIBRARY= -DBDL_ONEDNN_INCLUDE= &&
-        not_labelled=() run ci-gcc wheel -L '^wheel$'
+        run ci-gcc wheel -L '^wheel$'
 }
 
 # One test at a time: each starts Java processes that use all processors.

@@ -50,7 +50,7 @@ static const char *json_of(check *k)
 static bdl_status make_model(check *k, bdl_context *context, const input_spec *specs, int n_in,
                              bdl_model **model)
 {
-    char names[MOST_INPUTS][8];
+    char names[MOST_INPUTS][16];
     const char *list[MOST_INPUTS];
     BDL__TRY(bdl_model_create(context, NULL, model));
     for (int i = 0; i < n_in; i++) {
