@@ -110,7 +110,7 @@ typedef struct reduction {
     size_t at; /* bytes into each node's scalars */
     int64_t count;
     bool is_f64;
-    char stack[BDL__TREE_LEVELS + 1][BDL__NODES_CHUNK * 8];
+    double stack[BDL__TREE_LEVELS + 1][BDL__NODES_CHUNK]; /* of floats or doubles */
 } reduction;
 
 static const bdl__node_grads *find_node(const reduction *r, int level, int64_t i)
@@ -135,8 +135,8 @@ static const char *node_sum(reduction *r, int level, int64_t i)
     if ((2 * i + 1) << (level - 1) >= r->n_leaves) {
         return left;
     }
-    char *const sum = r->stack[level];
-    if (left == r->stack[level - 1]) { /* which the right side needs */
+    char *const sum = (char *)r->stack[level];
+    if (left == (char *)r->stack[level - 1]) { /* which the right side needs */
         memcpy(sum, left, (size_t)r->count * (r->is_f64 ? 8 : 4));
         left = sum;
     }
@@ -195,7 +195,7 @@ static void reduce_chunk(const bdl__exec *exec, const held *teams, bdl__tree_nod
                        size == 8, grads);
         return;
     }
-    char sum[BDL__NODES_CHUNK * sizeof(double)];
+    double sum[BDL__NODES_CHUNK]; /* of floats or doubles */
     bdl__nodes_sum(teams->nodes, teams->n, exec->plan->n_shards, node, range->offset + at, count,
                    size == 8, sum);
     add(grads, grads, sum, count, size == 8);
@@ -221,6 +221,9 @@ static void reduce_range(const bdl__exec *exec, const held *teams, const bdl__le
 void bdl__exec_reduce(bdl__exec *exec, const bdl__segment *segment, bdl__team *teams, int worker,
                       int n_workers)
 {
+    if (segment->leaf_count == 0) {
+        return; /* no weights, so no sums of them */
+    }
     const held nodes = held_nodes(exec, segment, teams, worker);
     int64_t begin, end;
     bdl__split_range(segment->leaf_count / BDL__PARAM_ALIGNMENT, worker, n_workers, &begin, &end);
