@@ -170,8 +170,10 @@ bdl_status bdl__exec_reserve_nodes(bdl__exec *exec)
 
 void bdl__exec_free_nodes(bdl__exec *exec)
 {
-    const size_t node_size = (size_t)BDL__MAX(most_sums(exec), 1) * sizeof(double);
-    bdl__free(exec->allocator, exec->node_sums, (size_t)exec->nodes_capacity * node_size);
+    if (exec->node_sums) { /* so the exec was made to its end */
+        const size_t node_size = (size_t)BDL__MAX(most_sums(exec), 1) * sizeof(double);
+        bdl__free(exec->allocator, exec->node_sums, (size_t)exec->nodes_capacity * node_size);
+    }
     bdl__free(exec->allocator, exec->value_counts,
               (size_t)exec->ranks_capacity * sizeof(int64_t));
 }

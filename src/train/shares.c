@@ -274,8 +274,9 @@ static void place_nodes(bdl__shares *s)
         if (own >= 0 && own < own_nodes(s)) {
             const int64_t at = own * s->model->graph->weights_count + own_begin;
             data = s->partials + (size_t)at * s->scalar_size;
-        } else {
-            data = s->received + (size_t)(foreign++ * own_count(s)) * s->scalar_size;
+        } else { /* there is no memory where this rank owns no range */
+            const int64_t at = foreign++ * own_count(s);
+            data = s->received ? s->received + (size_t)at * s->scalar_size : NULL;
         }
         s->nodes[k] = (bdl__node_grads){.node = reduce->nodes[k], .data = data};
     }
