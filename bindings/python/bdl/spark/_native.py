@@ -6,54 +6,19 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable, Sequence
-from ctypes import CFUNCTYPE, POINTER, c_bool, c_char_p, c_double, c_float, c_int32, c_int64, c_size_t, c_uint8, c_uint64, c_void_p
+from ctypes import POINTER, c_bool, c_char_p, c_double, c_float, c_int32, c_int64, c_size_t, c_uint64, c_void_p
 from typing import Any
 
 import numpy as np
 
 from bdl import _lib
 from bdl._context import Handle
+from bdl._lib import DataOptions, DataStats, Event
 from bdl.spark import _blocks
 from bdl.spark._blocks import Array, Rows
 
 F32, U8 = 0, 4  # bdl_dtype
 LABEL_KINDS = {"none": 0, "class": 1, "floats": 2}
-
-
-class DataOptions(ctypes.Structure):
-    """bdl_data_options"""
-
-    _fields_ = [
-        ("struct_size", c_size_t),
-        ("name", c_char_p),
-        ("dtype", c_int32),
-        ("rank", c_int32),
-        ("shape", _lib.Shape),
-        ("is_encoded", c_bool),
-        ("check_finite", c_bool),
-        ("label_kind", c_int32),
-        ("n_classes", c_int64),
-        ("class_names", c_void_p),
-        ("target_rank", c_int32),
-        ("target_shape", _lib.Shape),
-        ("transform", c_char_p),
-        ("memory_limit", c_int64),
-        ("spill_directory", c_char_p),
-    ]
-
-
-class DataStats(ctypes.Structure):
-    """bdl_data_stats"""
-
-    _fields_ = [
-        ("struct_size", c_size_t),
-        ("n_rows", c_int64),
-        ("n_classes", c_int64),
-        ("memory_size", c_int64),
-        ("spilled_size", c_int64),
-        ("key_xor", c_uint8 * 16),
-        ("key_sum", c_uint8 * 16),
-    ]
 
 
 class GroupOptions(ctypes.Structure):
@@ -74,32 +39,7 @@ class GroupOptions(ctypes.Structure):
     ]
 
 
-class Event(ctypes.Structure):
-    """bdl_event"""
-
-    _fields_ = [
-        ("struct_size", c_size_t),
-        ("kind", c_int32),
-        ("epoch", c_int64),
-        ("iteration", c_int64),
-        ("step", c_int64),
-        ("steps", c_int64),
-        ("loss", c_double),
-        ("rate", c_double),
-        ("samples_per_second", c_double),
-        ("seconds", c_double),
-        ("n_metrics", c_int32),
-        ("metric_names", POINTER(c_char_p)),
-        ("metrics", POINTER(c_double)),
-        ("path", c_char_p),
-        ("reason", c_char_p),
-        ("epochs", c_int64),
-        ("seconds_left", c_double),
-    ]
-
-
 EVENT_EPOCH, EVENT_END = 3, 5
-EVENT_FUNCTION = CFUNCTYPE(None, c_void_p, POINTER(Event))
 
 _OUT = POINTER(c_void_p)
 _PUSH = [c_void_p, c_int64, c_void_p, c_void_p, c_void_p, c_void_p]
@@ -124,7 +64,7 @@ SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "bdl_options_set_group": (c_int32, [c_void_p, c_void_p]),
     "bdl_options_free": (None, [c_void_p]),
     "bdl_trainer_create_on": (c_int32, [c_void_p] * 5 + [_OUT]),
-    "bdl_trainer_run": (c_int32, [c_void_p, EVENT_FUNCTION, c_void_p]),
+    "bdl_trainer_run": (c_int32, [c_void_p, _lib.EventFunction, c_void_p]),
     "bdl_trainer_checkpoint": (c_int32, [c_void_p, c_char_p]),
     "bdl_trainer_save": (c_int32, [c_void_p, c_char_p]),
     "bdl_trainer_fingerprint": (None, [c_void_p, c_char_p]),
@@ -276,7 +216,7 @@ def make_trainer(context: Handle, options: Handle, data: Handle, validation: Han
 
 def train(trainer: Handle, on_event: Callable[[Event], None]) -> None:
     """Trains to the end, or to the end of the time."""
-    function = EVENT_FUNCTION(lambda _, event: on_event(event.contents))
+    function = _lib.EventFunction(lambda _, event: on_event(event.contents))
     call("bdl_trainer_run", trainer.pointer, function, None)
 
 

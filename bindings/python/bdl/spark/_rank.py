@@ -22,6 +22,7 @@ from typing import Any, Optional
 import pyarrow as pa
 
 from bdl._context import Handle
+from bdl._lib import Event
 from bdl.errors import (
     BdlCancelledError, BdlError, BdlInternalError, BdlInvalidArgumentError, BdlIOError, BdlShapeError, BdlStateError,
     error_of,
@@ -311,7 +312,7 @@ class _Rank:
         history: list[dict[str, float]] = []
         end: dict[str, Any] = {}
 
-        def on_event(event: _native.Event) -> None:
+        def on_event(event: Event) -> None:
             if event.kind == _native.EVENT_EPOCH:
                 history.append({"epoch": event.epoch, "loss": event.loss, **_native.metrics(event)})
             elif event.kind == _native.EVENT_END:
