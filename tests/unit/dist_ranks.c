@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "test.h"
 
@@ -135,4 +136,14 @@ int dist_count_fds(void)
 int dist_count_threads(void)
 {
     return count_entries("/proc/self/task");
+}
+
+int dist_count_threads_settled(int expected)
+{
+    int n = dist_count_threads();
+    for (int i = 0; i < 1000 && n != expected; i++) {
+        (void)usleep(10 * 1000);
+        n = dist_count_threads();
+    }
+    return n;
 }

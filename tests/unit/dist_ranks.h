@@ -59,5 +59,7 @@ extern const bdl__log dist_quiet_log;
 int dist_count_fds(void);
 /* Threads of this process. */
 int dist_count_threads(void);
+/* The same, once it is `expected` or ten seconds have passed: the kernel lists a thread for a moment after it was joined. */
+int dist_count_threads_settled(int expected);
 
 #endif
