@@ -17,6 +17,9 @@ BDL__KERNEL_DECLARE(BDL__CONV_DIRECT_KERNELS)
 /* Weights that stay in a level-2 cache, and positions of a plane that does not. */
 #define FEW_WEIGHTS (96 * 1024)
 #define LARGE_PLANE 256
+/* Channels whose copied columns and weights fill a level-1 cache: more are read again from level 2,
+ * with fewer the sums rest in dst more often. */
+#define COPIED_CHANNELS 128
 
 /* What one group and one pair of axes need. */
 struct job {
@@ -232,17 +235,18 @@ static void run_large_plane(const struct job *job)
     loop.n_y = 1;
     loop.src_col = 1;
     const bool is_copied = job->src_plane % 64 == 0;
+    const int64_t block = is_copied ? COPIED_CHANNELS : BDL__CONV_CHANNELS;
     loop.ahead_c = job->src_plane * (int64_t)sizeof(real);
     set.ahead_tile = job->set.begin;
     for (int64_t i = 0; i < job->call->n_parts; i++) {
         for (int64_t x = 0; x < n_columns; x += TILE_N) {
             const int n = (int)BDL__MIN(n_columns - x, TILE_N);
-            for (int64_t c = 0; c < job->n_channels; c += BDL__CONV_CHANNELS) {
+            for (int64_t c = 0; c < job->n_channels; c += block) {
                 const real *const src = src_of(job, i) + c * job->src_plane + x;
-                const bool is_last = c + BDL__CONV_CHANNELS >= job->n_channels;
-                loop.n_c = BDL__MIN(job->n_channels - c, BDL__CONV_CHANNELS);
+                const bool is_last = c + block >= job->n_channels;
+                loop.n_c = BDL__MIN(job->n_channels - c, block);
                 loop.resume = c > 0;
-                loop.ahead = is_last ? src_of(job, i) + x + n : src + BDL__CONV_CHANNELS * job->src_plane;
+                loop.ahead = is_last ? src_of(job, i) + x + n : src + block * job->src_plane;
                 loop.src_c = is_copied ? n : job->src_plane;
                 if (is_copied) {
                     pack_block(job, src, loop.n_c, n, job->call->scratch);
