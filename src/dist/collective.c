@@ -9,6 +9,7 @@
  */
 #include <string.h>
 
+#include "base/bf16.h"
 #include "dist/internal.h"
 
 enum {
@@ -46,25 +47,6 @@ void bdl__group_part(const bdl__group *group, int rank, int64_t n, int64_t *begi
 
 /* ---- sums in tree order ------------------------------------------------------------------------------------------ */
 
-static float from_bf16(uint16_t x)
-{
-    const uint32_t bits = (uint32_t)x << 16;
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-/* To nearest, ties to even; not-a-number stays one. */
-static uint16_t to_bf16(float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    if ((bits & 0x7FFFFFFF) > 0x7F800000) {
-        return (uint16_t)(bits >> 16 | 0x40);
-    }
-    return (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
-}
-
 static void add(const float *a, const float *b, float *dst, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) {
@@ -90,7 +72,7 @@ static void sum_block(uint16_t *const *leaves, int n_leaves, int64_t at, int64_t
     float right[BLOCK];
     if (n_leaves == 1) {
         for (int64_t i = 0; i < n; i++) {
-            sum[i] = from_bf16(leaves[0][at + i]);
+            sum[i] = bdl__from_bf16(leaves[0][at + i]);
         }
         return;
     }
@@ -110,7 +92,7 @@ static void sum_bf16(uint16_t **leaves, int n_leaves, uint16_t *dst, int64_t n)
         const int64_t size = BDL__MIN(n - at, (int64_t)BLOCK);
         sum_block(leaves, n_leaves, at, size, sum);
         for (int64_t i = 0; i < size; i++) {
-            dst[at + i] = to_bf16(sum[i]);
+            dst[at + i] = bdl__to_bf16(sum[i]);
         }
     }
 }

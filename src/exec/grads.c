@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/bf16.h"
 #include "exec/internal.h"
 
 /* dst = a + b */
@@ -107,7 +108,7 @@ typedef struct reduction {
     const bdl__node_grads *nodes;
     int64_t n_nodes;
     int64_t n_leaves;
-    size_t at; /* bytes into each node's scalars */
+    int64_t offset; /* into each node's scalars */
     int64_t count;
     bool is_f64;
     double stack[BDL__TREE_LEVELS + 1][BDL__NODES_CHUNK]; /* of floats or doubles */
@@ -123,12 +124,26 @@ static const bdl__node_grads *find_node(const reduction *r, int level, int64_t i
     return NULL;
 }
 
+/* A given node's scalars; bf16 are widened in the level's own buffer. */
+static const char *given_sum(reduction *r, const bdl__node_grads *given)
+{
+    if (!given->is_bf16) {
+        return (const char *)given->data + (size_t)r->offset * (r->is_f64 ? 8 : 4);
+    }
+    const uint16_t *const src = (const uint16_t *)given->data + r->offset;
+    float *const wide = (float *)r->stack[given->node.level];
+    for (int64_t i = 0; i < r->count; i++) {
+        wide[i] = bdl__from_bf16(src[i]);
+    }
+    return (const char *)wide;
+}
+
 /* The sum of a node: where it is given, or left + right in the level's own buffer. */
 static const char *node_sum(reduction *r, int level, int64_t i)
 {
     const bdl__node_grads *const given = find_node(r, level, i);
     if (given) {
-        return (const char *)given->data + r->at;
+        return given_sum(r, given);
     }
     assert(level > 0);
     const char *left = node_sum(r, level - 1, 2 * i);
@@ -153,7 +168,7 @@ void bdl__nodes_sum(const bdl__node_grads *nodes, int64_t n_nodes, int64_t n_lea
     r.nodes = nodes;
     r.n_nodes = n_nodes;
     r.n_leaves = n_leaves;
-    r.at = (size_t)offset * size;
+    r.offset = offset;
     r.count = count;
     r.is_f64 = is_f64;
     memcpy(dst, node_sum(&r, node.level, node.i), (size_t)count * size);

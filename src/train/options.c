@@ -7,6 +7,7 @@
 
 #define F(member, ...) BDL_FIELD(bdl__train_params, member, __VA_ARGS__)
 
+static const char *const wires[] = {"fp32", "bf16", NULL}; /* as bdl__wire_format */
 static const char *const precisions[] = {"fp32", "fp32_exact", "bf16", "f64", NULL};
 
 static const bdl__field fields[] = {
@@ -50,6 +51,9 @@ static const bdl__field fields[] = {
     F(bucket, .def.i64 = 1 << 20, .range = BDL_AT_LEAST(0),
       .doc = "With several ranks: bytes of gradients that travel together, while others are still computed; 0 sends "
              "them all after the computation. The result is the same."),
+    F(wire, .def.s = "fp32", .choices = wires,
+      .doc = "With several ranks: how gradients and changes of weights travel. bf16 halves the bytes, and rounds them: "
+             "then the result depends on the number of ranks, and is the same each time with the same number."),
     F(save, .doc = "Directory for the trained model."),
     F(log, .doc = "File for one JSON object a line: iterations, epochs, result."),
     F(summary, .doc = "Directory for TensorBoard event files."),

@@ -2,7 +2,10 @@
 /* Weights shared out among ranks: ranges, buckets, and what travels in an iteration. */
 #include "train/shares.h"
 
+#include <assert.h>
 #include <string.h>
+
+#include "base/bf16.h"
 
 /* Requests of one kind in an iteration. */
 typedef struct requests {
@@ -14,13 +17,18 @@ struct bdl__shares {
     bdl__ranks *ranks;
     const bdl__model *model;
     size_t scalar_size;
-    bool overlaps;   /* buckets leave during backward */
+    size_t wire_size; /* of a scalar that travels */
+    bool rounds;      /* bf16 travels */
+    bool overlaps;    /* buckets leave during backward */
     int64_t *ranges; /* [n_ranks + 1] */
     bdl__bucket *buckets;
     int64_t n_buckets, first_own, end_own;
     bool knows_plan; /* `needed` is set */
     char *partials, *received; /* gradients of own nodes, and of the others' for the own range */
     size_t partials_size, received_size;
+    uint16_t *outgoing; /* bf16 of the own nodes' gradients */
+    size_t outgoing_size;
+    uint16_t *changes; /* bf16 of what an iteration adds to each weight */
     bdl__node_grads *nodes; /* [n_nodes] for the own range */
     int64_t nodes_capacity;
     int64_t n_leaves;
@@ -120,6 +128,11 @@ static bdl_status cut(bdl__shares *s, int64_t bucket_size, bool *is_live)
     return BDL_OK;
 }
 
+static size_t changes_size(const bdl__shares *s)
+{
+    return s->rounds ? (size_t)s->model->graph->weights_count * sizeof(uint16_t) : 0;
+}
+
 static bdl_status set_up(bdl__shares *s, int64_t bucket_size)
 {
     const bdl_allocator *const allocator = s->ranks->allocator;
@@ -130,18 +143,26 @@ static bdl_status set_up(bdl__shares *s, int64_t bucket_size)
     BDL__TRY(bdl__alloc(allocator, n_blocks, &memory));
     const bdl_status status = cut(s, bucket_size, memory);
     bdl__free(allocator, memory, n_blocks);
-    return status;
+    BDL__TRY(status);
+    if (s->rounds) {
+        BDL__TRY(bdl__alloc(allocator, changes_size(s), &memory));
+        s->changes = memory;
+    }
+    return BDL_OK;
 }
 
 bdl_status bdl__shares_create(bdl__ranks *ranks, const bdl__model *model, int64_t bucket_size,
-                              bdl__shares **shares)
+                              bool is_bf16, bdl__shares **shares)
 {
+    assert(!is_bf16 || model->dtype == BDL_F32);
     void *memory = NULL;
     BDL__TRY(bdl__alloc(ranks->allocator, sizeof **shares, &memory));
     bdl__shares *const made = memory;
     made->ranks = ranks;
     made->model = model;
     made->scalar_size = bdl__scalar_size(model->dtype);
+    made->rounds = is_bf16 && ranks->n > 1;
+    made->wire_size = made->rounds ? sizeof(uint16_t) : made->scalar_size;
     made->overlaps = bucket_size > 0;
     const bdl_status status = set_up(made, bucket_size);
     if (status != BDL_OK) {
@@ -169,6 +190,8 @@ void bdl__shares_free(bdl__shares *s)
     free_requests(s, &s->updates);
     bdl__free(allocator, s->partials, s->partials_size);
     bdl__free(allocator, s->received, s->received_size);
+    bdl__free(allocator, s->outgoing, s->outgoing_size);
+    bdl__free(allocator, s->changes, changes_size(s));
     bdl__free(allocator, s->nodes, (size_t)s->nodes_capacity * sizeof *s->nodes);
     bdl__free(allocator, s->buckets, (size_t)s->n_buckets * sizeof *s->buckets);
     bdl__free(allocator, s->ranges, ((size_t)s->ranks->n + 1) * sizeof(int64_t));
@@ -253,8 +276,9 @@ static bdl_status make_room(bdl__shares *s)
     const size_t vector_size = (size_t)s->model->graph->weights_count * s->scalar_size;
     size_t nodes_size = (size_t)s->nodes_capacity * sizeof *s->nodes;
     BDL__TRY(reserve(s, (size_t)n_own * vector_size, &s->partials_size, &s->partials));
-    BDL__TRY(reserve(s, (size_t)(n_foreign * own_count(s)) * s->scalar_size, &s->received_size,
+    BDL__TRY(reserve(s, (size_t)(n_foreign * own_count(s)) * s->wire_size, &s->received_size,
                      &s->received));
+    BDL__TRY(reserve(s, (size_t)n_own * changes_size(s), &s->outgoing_size, &s->outgoing));
     BDL__TRY(reserve(s, (size_t)s->ranks->reduce.n_nodes * sizeof *s->nodes, &nodes_size, &s->nodes));
     s->nodes_capacity = (int64_t)(nodes_size / sizeof *s->nodes);
     BDL__TRY(reserve_requests(s, &s->arriving, (s->end_own - s->first_own) * n_foreign));
@@ -270,15 +294,17 @@ static void place_nodes(bdl__shares *s)
     int64_t foreign = 0;
     for (int64_t k = 0; k < reduce->n_nodes; k++) {
         const int64_t own = k - reduce->own_node;
+        const bool is_own = own >= 0 && own < own_nodes(s);
         const char *data;
-        if (own >= 0 && own < own_nodes(s)) {
+        if (is_own) {
             const int64_t at = own * s->model->graph->weights_count + own_begin;
             data = s->partials + (size_t)at * s->scalar_size;
         } else { /* there is no memory where this rank owns no range */
             const int64_t at = foreign++ * own_count(s);
-            data = s->received ? s->received + (size_t)at * s->scalar_size : NULL;
+            data = s->received ? s->received + (size_t)at * s->wire_size : NULL;
         }
-        s->nodes[k] = (bdl__node_grads){.node = reduce->nodes[k], .data = data};
+        s->nodes[k] = (bdl__node_grads){
+            .node = reduce->nodes[k], .is_bf16 = s->rounds && !is_own, .data = data};
     }
     s->n_leaves = bdl__n_shards(s->ranks->bounds[s->ranks->n]);
 }
@@ -291,13 +317,13 @@ static uint64_t grads_tag(const bdl__shares *s, const bdl__bucket *bucket, int64
 
 static bdl_status receive_bucket(bdl__shares *s, const bdl__bucket *bucket)
 {
-    const size_t size = (size_t)(bucket->end - bucket->begin) * s->scalar_size;
-    const size_t at = (size_t)(bucket->begin - s->ranges[s->ranks->rank]) * s->scalar_size;
+    const size_t size = (size_t)(bucket->end - bucket->begin) * s->wire_size;
+    const size_t at = (size_t)(bucket->begin - s->ranges[s->ranks->rank]) * s->wire_size;
     int64_t foreign = 0;
     for (int r = 0; r < s->ranks->n; r++) {
         for (int64_t k = 0; k < s->ranks->node_counts[r] && r != s->ranks->rank; k++, foreign++) {
             char *const data =
-                s->received + (size_t)(foreign * own_count(s)) * s->scalar_size + at;
+                s->received + (size_t)(foreign * own_count(s)) * s->wire_size + at;
             BDL__TRY(bdl__group_recv(s->ranks->group, r, grads_tag(s, bucket, k), data, size,
                                      &s->arriving.all[s->arriving.n]));
             s->arriving.n++;
@@ -306,14 +332,29 @@ static bdl_status receive_bucket(bdl__shares *s, const bdl__bucket *bucket)
     return BDL_OK;
 }
 
+/* `count` gradients of an own node as they travel; `at` counts through all own nodes. */
+static const void *pack(bdl__shares *s, int64_t at, int64_t count)
+{
+    const char *const grads = s->partials + (size_t)at * s->scalar_size;
+    if (!s->rounds) {
+        return grads;
+    }
+    const float *const src = (const float *)grads;
+    uint16_t *const packed = s->outgoing + at;
+    for (int64_t i = 0; i < count; i++) {
+        packed[i] = bdl__to_bf16(src[i]);
+    }
+    return packed;
+}
+
 static bdl_status send_bucket(bdl__shares *s, bdl__bucket *bucket)
 {
-    const size_t size = (size_t)(bucket->end - bucket->begin) * s->scalar_size;
+    const int64_t count = bucket->end - bucket->begin;
     bucket->has_left = true;
     for (int64_t k = 0; k < own_nodes(s) && bucket->owner != s->ranks->rank; k++) {
         const int64_t at = k * s->model->graph->weights_count + bucket->begin;
         BDL__TRY(bdl__group_send(s->ranks->group, bucket->owner, grads_tag(s, bucket, k),
-                                 s->partials + (size_t)at * s->scalar_size, size,
+                                 pack(s, at, count), (size_t)count * s->wire_size,
                                  &s->leaving.all[s->leaving.n]));
         s->leaving.n++;
     }
@@ -387,9 +428,49 @@ void bdl__shares_sum(const bdl__shares *s, int64_t begin, int64_t end, void *gra
     }
 }
 
-static char *weights_at(const bdl__shares *s, int64_t i)
+/* ---- new weights, or what they have changed by ---- */
+
+bool bdl__shares_rounds(const bdl__shares *shares)
 {
-    return (char *)s->model->weights + (size_t)i * s->scalar_size;
+    return shares->rounds;
+}
+
+/* No change leaves even the sign of a zero. */
+static float moved(float old, uint16_t change)
+{
+    const float sum = old + bdl__from_bf16(change);
+    return (change & 0x7FFF) == 0 ? old : sum;
+}
+
+void bdl__shares_round(const bdl__shares *s, int64_t begin, int64_t end, const float *old)
+{
+    const int64_t own_begin = s->ranges[s->ranks->rank];
+    float *const weights = (float *)s->model->weights + own_begin + begin;
+    uint16_t *const changes = s->changes + own_begin + begin;
+    for (int64_t i = 0; i < end - begin; i++) {
+        changes[i] = bdl__to_bf16(weights[i] - old[i]);
+        weights[i] = moved(old[i], changes[i]);
+    }
+}
+
+void bdl__shares_follow(const bdl__shares *s, int64_t begin, int64_t end)
+{
+    float *const weights = s->model->weights;
+    for (int64_t b = 0; b < s->n_buckets; b++) {
+        const bdl__bucket *const bucket = &s->buckets[b];
+        const bool is_news = bucket->is_live && bucket->owner != s->ranks->rank;
+        const int64_t to = is_news ? BDL__MIN(end, bucket->end) : 0;
+        for (int64_t i = BDL__MAX(begin, bucket->begin); i < to; i++) {
+            weights[i] = moved(weights[i], s->changes[i]);
+        }
+    }
+}
+
+/* Where what travels of the weights from i on lies. */
+static char *update_at(const bdl__shares *s, int64_t i)
+{
+    char *const all = s->rounds ? (char *)s->changes : (char *)s->model->weights;
+    return all + (size_t)i * s->wire_size;
 }
 
 bdl_status bdl__shares_expect(bdl__shares *s)
@@ -400,8 +481,8 @@ bdl_status bdl__shares_expect(bdl__shares *s)
             continue;
         }
         BDL__TRY(bdl__group_recv(s->ranks->group, bucket->owner, bdl__ranks_tag(BDL__TAG_WEIGHTS, b),
-                                 weights_at(s, bucket->begin),
-                                 (size_t)(bucket->end - bucket->begin) * s->scalar_size,
+                                 update_at(s, bucket->begin),
+                                 (size_t)(bucket->end - bucket->begin) * s->wire_size,
                                  &s->updates.all[s->updates.n]));
         s->updates.n++;
     }
@@ -413,8 +494,8 @@ bdl_status bdl__shares_send(bdl__shares *s, const bdl__bucket *bucket)
     const uint64_t tag = bdl__ranks_tag(BDL__TAG_WEIGHTS, bucket - s->buckets);
     for (int i = 1; i < s->ranks->n && bucket->is_live; i++) { /* each rank begins with another one */
         BDL__TRY(bdl__group_send(s->ranks->group, (s->ranks->rank + i) % s->ranks->n, tag,
-                                 weights_at(s, bucket->begin),
-                                 (size_t)(bucket->end - bucket->begin) * s->scalar_size,
+                                 update_at(s, bucket->begin),
+                                 (size_t)(bucket->end - bucket->begin) * s->wire_size,
                                  &s->updates.all[s->updates.n]));
         s->updates.n++;
     }

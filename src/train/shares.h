@@ -5,6 +5,10 @@
  * and sends the new ones to all. Only the owner keeps the range's gradients and the method's state. A range goes in
  * buckets, so that a bucket can leave while backward still works on others.
  *
+ * With bf16 on the wire, partial gradients are rounded when they leave; the owner still sums in fp32. Of the weights
+ * their changes travel, rounded: each rank, the owner too, adds the same to fp32 weights, so that all keep the same bits,
+ * and no weight loses more than the rounding of its steps.
+ *
  * An iteration: bdl__shares_begin, bdl__exec_run (which tells what is ready), then by its hook, for each own
  * bucket, bdl__shares_wait and bdl__shares_sum, the update, bdl__shares_send; at last bdl__shares_end.
  */
@@ -24,10 +28,10 @@ typedef struct bdl__bucket {
 
 typedef struct bdl__shares bdl__shares;
 
-/* `bucket_size` in bytes, 0 = a rank's range is one bucket, and leaves after backward. `ranks` and `model` are
- * borrowed. */
+/* `bucket_size` in bytes of fp32 gradients, 0 = a rank's range is one bucket, and leaves after backward. `is_bf16` is
+ * for float32 models; one rank alone rounds nothing. `ranks` and `model` are borrowed. */
 bdl_status bdl__shares_create(bdl__ranks *ranks, const bdl__model *model, int64_t bucket_size,
-                              bdl__shares **shares);
+                              bool is_bf16, bdl__shares **shares);
 void bdl__shares_free(bdl__shares *shares); /* NULL ok */
 
 /* The range of rank r, in scalars, whole blocks. */
@@ -45,12 +49,19 @@ bdl_status bdl__shares_flush(bdl__shares *shares);
 bdl_status bdl__shares_wait(bdl__shares *shares, const bdl__bucket *bucket);
 /* Writes the sums of scalars [begin, end) of the own range to `grads`, which begins where the range does. */
 void bdl__shares_sum(const bdl__shares *shares, int64_t begin, int64_t end, void *grads);
-/* Starts to receive the new weights of the others' buckets. */
+/* Whether weights change by rounded steps: then each update is followed by bdl__shares_round, and bdl__shares_end
+ * by bdl__shares_follow. */
+bool bdl__shares_rounds(const bdl__shares *shares);
+/* Rounds the changes of weights [begin, end) of the own range, which were `old` before. */
+void bdl__shares_round(const bdl__shares *shares, int64_t begin, int64_t end, const float *old);
+/* Starts to receive the new weights (or their changes) of the others' buckets. */
 bdl_status bdl__shares_expect(bdl__shares *shares);
-/* Sends the new weights of an own bucket to all. */
+/* Sends the new weights (or their changes) of an own bucket to all. */
 bdl_status bdl__shares_send(bdl__shares *shares, const bdl__bucket *bucket);
 /* Waits for all that still travels. */
 bdl_status bdl__shares_end(bdl__shares *shares);
+/* Adds the changes of the others' weights in [begin, end) of the whole vector. */
+void bdl__shares_follow(const bdl__shares *shares, int64_t begin, int64_t end);
 
 /* ---- between iterations ---- */
 

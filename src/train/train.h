@@ -83,6 +83,9 @@ bdl_status bdl__heads_check(const bdl__heads *heads, const bdl__model *model,
 
 /* ---- training ---------------------------------------------------------------------------------- */
 
+/* What gradients and weights are while they travel between ranks. */
+typedef enum bdl__wire_format { BDL__WIRE_FP32, BDL__WIRE_BF16 } bdl__wire_format;
+
 typedef struct bdl__train_params {
     const char *model, *data, *val;
     int64_t batch, epochs, iterations, seed, keep;
@@ -92,6 +95,7 @@ typedef struct bdl__train_params {
     bool resume;
     double seconds;
     int64_t bucket;
+    bdl__choice wire; /* a bdl__wire_format */
     double most_broken;
     int64_t readers;
 } bdl__train_params;

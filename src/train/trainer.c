@@ -17,6 +17,8 @@ static bdl_status open_model(bdl__trainer *t, const char *text)
 {
     const bdl_dtype dtype = t->precision == BDL__F64_PRECISION ? BDL_F64 : BDL_F32;
     t->target = dtype == BDL_F64 ? BDL__TARGET_F64 : t->session.target;
+    BDL__CHECK(dtype == BDL_F32 || t->params.wire.i == BDL__WIRE_FP32, BDL_ERR_UNSUPPORTED,
+               "--wire bf16 is for float32 weights: use --wire fp32 with --precision f64");
     t->saved = t->sources.model;
     if (!t->saved) {
         BDL__TRY(
@@ -164,7 +166,8 @@ static bdl_status own_ranges(bdl__trainer *t)
 {
     int64_t end = t->saved->model->graph->weights_count, n = 0;
     if (t->ranks) {
-        BDL__TRY(bdl__shares_create(t->ranks, t->saved->model, t->params.bucket, &t->shares));
+        BDL__TRY(bdl__shares_create(t->ranks, t->saved->model, t->params.bucket,
+                                    t->params.wire.i == BDL__WIRE_BF16, &t->shares));
         BDL__TRY(count_blocks(t));
         bdl__shares_range(t->shares, t->ranks->rank, &t->own_begin, &end);
     }
@@ -319,6 +322,10 @@ static bdl_status write_settings(bdl__trainer *t)
     bdl__json_write_i64(&writer, t->params.seed);
     bdl__json_write_key(&writer, "precision");
     bdl__json_write_string(&writer, t->params.precision);
+    if (t->params.wire.i == BDL__WIRE_BF16) {
+        bdl__json_write_key(&writer, "wire");
+        bdl__json_write_string(&writer, "bf16");
+    }
     bdl__json_write_key(&writer, "target");
     bdl__json_write_string(&writer, bdl__target_name(t->target));
     bdl__json_write_key(&writer, "version");

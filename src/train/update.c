@@ -5,6 +5,7 @@
  * own range, bucket by bucket, so that one bucket travels while the next is summed.
  */
 #include <math.h>
+#include <string.h>
 
 #include "train/trainer.h"
 
@@ -23,6 +24,21 @@ static char *own_weights(const bdl__trainer *t)
 static void update(bdl__trainer *t, const bdl__optim_step *step, int64_t begin, int64_t end)
 {
     bdl__optim_update(step, t->target, own_weights(t), t->grads, t->states, ranges_of(t), begin, end);
+}
+
+/* As update; with bf16 on the wire, by rounded steps. */
+static void step_weights(bdl__trainer *t, const bdl__optim_step *step, int64_t begin, int64_t end)
+{
+    float old[BDL__BLOCK];
+    if (!bdl__shares_rounds(t->shares)) {
+        update(t, step, begin, end);
+        return;
+    }
+    for (int64_t at = begin; at < end; at += BDL__BLOCK) {
+        memcpy(old, own_weights(t) + (size_t)at * sizeof *old, sizeof old);
+        update(t, step, at, at + BDL__BLOCK);
+        bdl__shares_round(t->shares, at, at + BDL__BLOCK, old);
+    }
 }
 
 static void square_sums(bdl__trainer *t, int64_t begin, int64_t end)
@@ -131,7 +147,17 @@ static void take_bucket(bdl__trainer *t, const bdl__exec_worker *w, const bdl__o
     if (t->clip.max_norm > 0) {
         square_sums(t, begin, end_of_share);
     } else {
-        update(t, step, begin, end_of_share);
+        step_weights(t, step, begin, end_of_share);
+    }
+}
+
+/* The worker's share of the other ranks' weights changes as theirs have. */
+static void follow(const bdl__trainer *t, const bdl__exec_worker *w)
+{
+    int64_t begin, end_of_share;
+    share_of(w, 0, t->saved->model->graph->weights_count, &begin, &end_of_share);
+    if (bdl__shares_rounds(t->shares)) {
+        bdl__shares_follow(t->shares, begin, end_of_share);
     }
 }
 
@@ -158,12 +184,14 @@ static void update_together(bdl__trainer *t, const bdl__exec_worker *w, bdl__opt
         }
         bdl__optim_clip_norm(step, norm_of(t));
         share_of(w, 0, t->own_count, &begin, &end_of_share);
-        update(t, step, begin, end_of_share);
+        step_weights(t, step, begin, end_of_share);
         if (!talk(t, w, send_all, NULL)) {
             return;
         }
     }
-    (void)talk(t, w, end, NULL);
+    if (talk(t, w, end, NULL)) {
+        follow(t, w);
+    }
 }
 
 void bdl__trainer_update(void *arg, const bdl__exec_worker *w)

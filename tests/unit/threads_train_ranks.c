@@ -276,6 +276,77 @@ BDL_TEST(validation_and_stop_conditions_are_alike)
     check_ranks(j, alone, 4, 2);
 }
 
+/* ---- bf16 on the wire ------------------------------------------------------------------------------ */
+
+/* All ranks of a run have the same bits; gives them. */
+static void train_ranks(job j, int n_ranks, int threads, char hex[65])
+{
+    static dist_run run;
+    j.threads = threads;
+    run_ranks(&j, n_ranks, &run);
+    CHECK(dist_all_ok(&run));
+    for (int r = 1; r < n_ranks; r++) {
+        CHECK_STR_EQ(j.hex[0], j.hex[r]);
+    }
+    memcpy(hex, j.hex[0], 65);
+}
+
+/* The bits depend on the number of ranks, and on nothing else that may differ. */
+static void check_bf16(job *j, option *wire, option *bucket)
+{
+    char fp32[65], first[65], again[65];
+    train_ranks(*j, 2, 1, fp32);
+    *wire = (option){"wire", "bf16"};
+    train_ranks(*j, 1, 2, again);
+    CHECK_STR_EQ(fp32, again);
+    for (int n_ranks = 2; n_ranks <= 5; n_ranks += 3) {
+        *bucket = (option){"bucket", "0"};
+        train_ranks(*j, n_ranks, 1, first);
+        CHECK(strcmp(first, fp32) != 0);
+        *bucket = (option){"bucket", "65536"};
+        train_ranks(*j, n_ranks, 2, again);
+        CHECK_STR_EQ(first, again);
+    }
+}
+
+BDL_TEST(bf16_on_the_wire_gives_all_ranks_the_same_bits)
+{
+    write_model(mixed_json);
+    job j = {.options = {{"model", model_path}, {"data", SYNTHETIC}, {"batch", "100"}, {"iterations", "7"}}};
+    check_bf16(&j, &j.options[4], &j.options[5]);
+    j = (job){.options = {{"model", "mlp(hidden=[300,200])"}, {"data", SYNTHETIC}, {"batch", "80"},
+                          {"iterations", "6"}, {"clip", "norm(0.5)"}, {"optim", "adam(lr=0.01)"}}};
+    check_bf16(&j, &j.options[6], &j.options[7]);
+}
+
+/* The last loss of training on digits by three ranks. */
+static double last_loss(const char *wire)
+{
+    static dist_run run;
+    job j = {.threads = 1,
+             .options = {{"model", "lenet"}, {"data", "digits(count=2000)"}, {"batch", "100"}, {"epochs", "3"},
+                         {"optim", "sgd(lr=0.05, momentum=0.9)"}, {"wire", wire}}};
+    run_ranks(&j, 3, &run);
+    CHECK(dist_all_ok(&run));
+    return j.loss[0];
+}
+
+BDL_TEST(bf16_on_the_wire_learns_as_fp32_does)
+{
+    const double fp32 = last_loss("fp32"), bf16 = last_loss("bf16");
+    CHECK(fp32 < 0.7 && bf16 < 0.7); /* it starts at 2.3 */
+    CHECK_NEAR(bf16, fp32, 0.1);
+}
+
+BDL_TEST(bf16_on_the_wire_needs_float32)
+{
+    const char *const text = "--wire bf16 is for float32 weights: use --wire fp32 with --precision f64";
+    job j = {.threads = 1,
+             .options = {{"model", "lenet"}, {"data", "digits(count=200)"}, {"precision", "f64"}, {"wire", "bf16"}}};
+    CHECK(train(&j, 0, NULL) == BDL_ERR_UNSUPPORTED);
+    CHECK_STR_HAS(bdl_last_error(), text);
+}
+
 BDL_TEST(seeds_differ)
 {
     char one[65];
@@ -315,22 +386,41 @@ BDL_TEST(equal_rows_train_alike)
     check_ranks(j, alone, 5, 1);
 }
 
+static void expect_failure(job *j, int n_ranks, const char *text)
+{
+    static dist_run run;
+    j->threads = 1;
+    run_ranks(j, n_ranks, &run);
+    for (int r = 0; r < n_ranks; r++) {
+        CHECK(run.ranks[r].status != BDL_OK);
+        if (!strstr(run.ranks[r].error, text)) {
+            printf("rank %d: '%s' lacks '%s'\n", r, run.ranks[r].error, text);
+        }
+        CHECK(strstr(run.ranks[r].error, text) != NULL);
+        CHECK(run.ranks[r].seconds < 30);
+    }
+}
+
 /* ---- checkpoints -------------------------------------------------------------------------------- */
 
 /* 5 iterations, then up to 12, each with a number of ranks (0 = no group). */
-static void check_resume(int first, int second, const char *whole)
+static void check_resume(job j, int first, int second, const char *whole)
 {
     static dist_run run;
     char directory[512];
     snprintf(directory, sizeof directory, "%s/checkpoints-%d-%d", bdl_test_dir(), first, second);
-    job j = {.threads = 1,
-             .options = {{"model", model_path}, {"data", SYNTHETIC}, {"batch", "80"},
-                         {"optim", "adam(lr=0.01)"}, {"iterations", "5"}, {"checkpoint", directory}}};
+    int n = 0;
+    while (j.options[n].name) {
+        n++;
+    }
+    j.threads = 1;
+    j.options[4].value = "5";
+    j.options[n] = (option){"checkpoint", directory};
     for (int part = 0; part < 2; part++) {
         const int n_ranks = part == 0 ? first : second;
         if (part == 1) {
             j.options[4].value = "12";
-            j.options[6] = (option){"resume", "true"};
+            j.options[n + 1] = (option){"resume", "true"};
         }
         if (n_ranks == 0) {
             CHECK_OK(train(&j, 0, NULL));
@@ -349,9 +439,29 @@ BDL_TEST(checkpoints_are_those_of_one_process)
     const job j = {.options = {{"model", model_path}, {"data", SYNTHETIC}, {"batch", "80"},
                                {"optim", "adam(lr=0.01)"}, {"iterations", "12"}}};
     train_alone(j, whole);
-    check_resume(0, 3, whole);
-    check_resume(3, 0, whole);
-    check_resume(2, 5, whole);
+    check_resume(j, 0, 3, whole);
+    check_resume(j, 3, 0, whole);
+    check_resume(j, 2, 5, whole);
+}
+
+BDL_TEST(checkpoints_with_bf16_on_the_wire_go_on_alike)
+{
+    char whole[65];
+    write_model(mixed_json);
+    job j = {.options = {{"model", model_path}, {"data", SYNTHETIC}, {"batch", "80"},
+                         {"optim", "adam(lr=0.01)"}, {"iterations", "12"}, {"wire", "bf16"}}};
+    train_ranks(j, 3, 2, whole);
+    check_resume(j, 3, 3, whole);
+    /* In mid-epoch with another wire it would be another run. */
+    char directory[512], stopped[65];
+    snprintf(directory, sizeof directory, "%s/stopped", bdl_test_dir());
+    j.options[4].value = "7";
+    j.options[6] = (option){"checkpoint", directory};
+    train_ranks(j, 3, 1, stopped);
+    j.options[4].value = "12";
+    j.options[5].value = "fp32";
+    j.options[7] = (option){"resume", "true"};
+    expect_failure(&j, 3, "wire");
 }
 
 /* A leg ends after an iteration, its state goes into a file, and one rank of the next leg has it. */
@@ -395,21 +505,6 @@ BDL_TEST(time_limits_stop_all_at_one_iteration)
 
 /* ---- failures ----------------------------------------------------------------------------------- */
 
-static void expect_failure(job *j, int n_ranks, const char *text)
-{
-    static dist_run run;
-    j->threads = 1;
-    run_ranks(j, n_ranks, &run);
-    for (int r = 0; r < n_ranks; r++) {
-        CHECK(run.ranks[r].status != BDL_OK);
-        if (!strstr(run.ranks[r].error, text)) {
-            printf("rank %d: '%s' lacks '%s'\n", r, run.ranks[r].error, text);
-        }
-        CHECK(strstr(run.ranks[r].error, text) != NULL);
-        CHECK(run.ranks[r].seconds < 30);
-    }
-}
-
 BDL_TEST(more_ranks_than_shards_are_refused)
 {
     job j = {.options = {{"model", "lenet"}, {"data", "digits(count=200)"}, {"batch", "40"}}};
@@ -432,6 +527,8 @@ BDL_TEST(ranks_with_other_settings_are_refused)
 {
     job j = {.options = {{"model", "lenet"}, {"data", "digits(count=200)"}, {"batch", "64"}},
              .of_rank = {{0}, {"batch", "96"}}};
+    expect_failure(&j, 3, "different settings");
+    j.of_rank[1] = (option){"wire", "bf16"};
     expect_failure(&j, 3, "different settings");
     j.of_rank[1] = (option){"optim", "adam"};
     expect_failure(&j, 3, "different methods");
@@ -457,7 +554,9 @@ BDL_TEST(a_loss_that_is_not_finite_names_the_layer_on_all)
 BDL_TEST_MAIN(batch_norm_and_dropout_train_alike, ranks_without_rows_in_the_last_step_follow,
               odd_batches_train_alike, buckets_change_nothing, buckets_of_large_layers_change_nothing,
               a_cancelled_run_goes_on_where_it_stopped, float64_trains_alike,
-              validation_and_stop_conditions_are_alike, seeds_differ, equal_rows_train_alike,
+              validation_and_stop_conditions_are_alike, bf16_on_the_wire_gives_all_ranks_the_same_bits,
+              bf16_on_the_wire_learns_as_fp32_does, bf16_on_the_wire_needs_float32,
+              checkpoints_with_bf16_on_the_wire_go_on_alike, seeds_differ, equal_rows_train_alike,
               checkpoints_are_those_of_one_process, legs_go_on_from_the_file_of_one_rank,
               time_limits_stop_all_at_one_iteration, more_ranks_than_shards_are_refused,
               large_batches_divide_or_are_refused,

@@ -2,5 +2,5 @@
 # Made by tools/gen_bindings.py from the field tables; do not edit.
 """Which schema the generated classes were made from."""
 
-SCHEMA_SHA256 = "82299ce942cc01d15bc518ce2590f17b97a43ab0cd27cb748c26a15cd21e3b4f"
+SCHEMA_SHA256 = "81238b99d628152584e53b09166e07e6d4c0624b15565bdaafeadbec28057edb"
 VERSION = "0.1.0"

@@ -36,7 +36,7 @@ SECRET_BYTES = 32
 OPTIONS = {  # Params that are options of `bdl train`, by their names there
     "batchSize": "batch", "epochs": "epochs", "iterations": "iterations", "until": "until", "optim": "optim",
     "schedule": "schedule", "loss": "loss", "metrics": "metrics", "precision": "precision", "preprocessing": "transform",
-    "clip": "clip", "seed": "seed",
+    "clip": "clip", "wire": "wire", "seed": "seed",
 }
 
 

@@ -141,6 +141,10 @@ class TrainingParams(ColumnParams, HasLabelCol):
         "model and part of every prediction; '' = none.", TypeConverters.toString,
     )
     clip: Param[str] = param("clip", "gradient clipping: 'norm(5)', 'value(1)' or both; '' = none.", TypeConverters.toString)
+    wire: Param[str] = param(
+        "wire", "how gradients and changes of weights travel between workers: fp32, or bf16 (half the bytes, rounded: then "
+        "the result depends on the number of workers).", TypeConverters.toString,
+    )
     seed: Param[int] = param(
         "seed", "seed of initial weights, order of samples, dropout and random transforms.", TypeConverters.toInt
     )
@@ -182,7 +186,7 @@ class TrainingParams(ColumnParams, HasLabelCol):
         super().__init__()
         self._setDefault(
             validationIndicatorCol="", batchSize=128, epochs=0, iterations=0, until="", optim="sgd(lr=0.05, momentum=0.9)",
-            schedule="", loss="", metrics="", precision="fp32", preprocessing="", clip="", seed=1, numWorkers=0,
+            schedule="", loss="", metrics="", precision="fp32", preprocessing="", clip="", wire="fp32", seed=1, numWorkers=0,
             maxLostWork=600.0, slotTimeout=120.0, checkpointDir="", resume=False, memoryLimit=0, spillDir="", ports="",
             interface="", verbose=True,
         )
@@ -294,6 +298,14 @@ class TrainingParams(ColumnParams, HasLabelCol):
     def setClip(self: T, value: str) -> T:
         """Sets the gradient clipping."""
         return self._set(clip=value)
+
+    def getWire(self) -> str:
+        """How gradients and changes of weights travel."""
+        return self.getOrDefault(self.wire)
+
+    def setWire(self: T, value: str) -> T:
+        """Sets how gradients and changes of weights travel: fp32 or bf16."""
+        return self._set(wire=value)
 
     def getSeed(self) -> int:
         """The seed."""
