@@ -35,6 +35,10 @@ compile() { # OUTPUT COMPILER SOURCE PKG-CONFIG-OPTION
 has_rpath_to_build() { readelf -d "$1" | grep -E 'R(UN)?PATH' | grep -q "$BDL_BUILD_DIR"; }
 not() { ! "$@"; }
 
+run_example() { # NAME
+    (cd "$tmp" && LD_LIBRARY_PATH=$libdir "./$1" | tee "$1.out")
+}
+
 # DESTDIR puts everything under a folder; the package must work there, which is also a move away from its prefix.
 check destdir env DESTDIR="$tmp/dest" cmake --install "$BDL_BUILD_DIR" --prefix /opt/bdl
 check prefix cmake --install "$BDL_BUILD_DIR" --prefix "$tmp/prefix"
@@ -53,6 +57,11 @@ for root in "$tmp/dest/opt/bdl" "$tmp/prefix"; do
             check "run $language $kind by pkg-config" env LD_LIBRARY_PATH="$([ $kind = shared ] && echo "$libdir")" "$out"
         done
     done
+    for name in tensor train predict; do # train writes the model that predict reads
+        check "compile the example $name" compile "$tmp/$name" "${CC:-cc} -std=c11" "$BDL_SOURCE_DIR/examples/c/$name.c"
+        check "run the example $name" run_example "$name"
+    done
+    check "the example predicts" grep -q '^\([89]\|10\) of 10 right$' "$tmp/predict.out"
     rm -rf "$tmp/cmake"
     check "configure by find_package" cmake -S "$program" -B "$tmp/cmake" -DCMAKE_PREFIX_PATH="$root"
     check "compile by find_package" cmake --build "$tmp/cmake"
