@@ -24,6 +24,8 @@ typedef struct command {
     int64_t n_rest;
 } command;
 
+/* Prints the text as one line on stderr. */
+void complain(const char *format, ...);
 /* Prints the last error as one line on stderr; gives the exit code that belongs to the status. */
 int report_error(bdl_status status);
 /* The exit code of a call that has ended: prints the error if there is one; a signal has its own code. */
@@ -36,6 +38,8 @@ int usage_error(const command *c, const char *format, ...);
 int parse_options(command *c, const char *first);
 /* Makes the context and, where the verb has options, parses them. */
 int open_command(command *c, const char *first);
+/* The end of a verb's help: options that the library's table does not list. */
+void print_own_options(const command *c);
 void close_command(command *c);
 
 /* Signals: Ctrl-C and SIGTERM cancel the context; a second one ends the process at once. */

@@ -16,6 +16,7 @@ int cmd_version(command *c)
     }
     if (c->help) {
         printf("usage: bdl version\n\nPrints the version.\n");
+        print_own_options(c);
         return EXIT_FINE;
     }
     printf("bdl %s\n", bdl_version());
@@ -31,6 +32,7 @@ int cmd_layers(command *c)
     }
     if (c->help) {
         printf("usage: bdl layers [NAME]\n\nLists all layers, or describes one.\n");
+        print_own_options(c);
         return EXIT_FINE;
     }
     char *text = NULL;
@@ -48,6 +50,7 @@ int cmd_schema(command *c)
     }
     if (c->help) {
         printf("usage: bdl schema --json\n\nPrints all field tables as one JSON object.\n");
+        print_own_options(c);
         return EXIT_FINE;
     }
     char *json = NULL;
@@ -64,6 +67,7 @@ int cmd_doctor(command *c)
     }
     if (c->help) {
         printf("usage: bdl doctor [--json]\n\nSays what this machine offers and what bdl uses.\n");
+        print_own_options(c);
         return EXIT_FINE;
     }
     char *text = NULL;
@@ -80,8 +84,10 @@ int cmd_bench(command *c)
     char *text = NULL;
     if (c->help || c->n_rest == 0) {
         const bdl_status status = bdl_bench_list(c->context, &text);
-        printf("usage: bdl bench CASE... [--json] [--threads N]\n\n");
-        return print_text(status, text);
+        printf("usage: bdl bench CASE... [--option VALUE ...]\n\n");
+        code = print_text(status, text);
+        print_own_options(c);
+        return code;
     }
     watch_signals(c->context);
     for (int64_t i = 0; i < c->n_rest && code == EXIT_FINE; i++) {

@@ -70,7 +70,7 @@ static double now(void)
 
 static int fail(const char *what)
 {
-    fprintf(stderr, "bdl launch: %s: %s\n", what, strerror(errno));
+    complain("bdl launch: %s: %s", what, strerror(errno));
     return EXIT_FAILED;
 }
 
@@ -95,8 +95,8 @@ static void print_help(void)
            "train', to\n"
            "the last bit. For tests, and for machines with several memory nodes; on clusters use "
            "Spark.\n\n"
-           "  -n N         ranks, at most one for each 16 samples of the batch\n"
-           "  --threads T  workers of each rank; by default the processors divided by N\n\n"
+           "  -n N         Ranks, at most one for each 16 samples of the batch.\n"
+           "  --threads T  Workers of each rank; by default the processors divided by N.\n\n"
            "Ctrl-C ends all ranks after the same iteration, with a checkpoint if there is "
            "--checkpoint.\n");
 }
@@ -217,7 +217,7 @@ static int start_all(launch *l)
     char threads[16];
     char **const argv = calloc((size_t)l->n_args + 6, sizeof *argv);
     if (!argv) {
-        fprintf(stderr, "bdl launch: out of memory\n");
+        complain("bdl launch: out of memory");
         return EXIT_FAILED;
     }
     int n = 0, code = EXIT_FINE;

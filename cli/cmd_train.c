@@ -11,9 +11,10 @@ typedef struct progress {
     bool is_terminal;
     bool has_live_line; /* the cursor stands behind one */
     double last_line; /* seconds of the last progress line */
+    int64_t first;    /* iterations before this run */
     bdl_event end;    /* the last event, for the summary */
     char metrics[256];
-    char reason[32];
+    char reason[32], condition[256];
 } progress;
 
 /* Seconds between progress lines: a terminal is redrawn, programs want to know soon, other outputs get
@@ -128,8 +129,11 @@ static void on_event(void *user, const bdl_event *e)
         p->end = *e;
         format_metrics(e, p->metrics, sizeof p->metrics);
         snprintf(p->reason, sizeof p->reason, "%s", e->reason ? e->reason : "");
+        snprintf(p->condition, sizeof p->condition, "%s", e->condition ? e->condition : "");
         break;
     case BDL_EVENT_START:
+        p->first = e->iteration;
+        break;
     case BDL_EVENT_VALIDATION:
     case BDL_EVENT_CHECKPOINT:
         break;
@@ -154,38 +158,82 @@ static const char *option_value(const command *c, const char *name)
     return found;
 }
 
-static void print_path(const char *key, const char *path)
+static void print_member(const char *key, const char *value)
 {
-    if (path) {
+    if (value) {
         printf(",\"%s\":", key);
-        print_quoted(stdout, path);
+        print_quoted(stdout, value);
     }
+}
+
+static void print_json_summary(const progress *p, const char *hex, const char *saved,
+                               const char *checkpoint)
+{
+    print_json(&p->end, "end");
+    printf(",\"reason\":\"%s\"", p->reason);
+    print_member("condition", p->condition[0] ? p->condition : NULL);
+    printf(",\"fingerprint\":\"%s\"", hex);
+    print_member("model", saved);
+    print_member("checkpoint", checkpoint);
+    printf("}\n");
+}
+
+/* "2 epochs, 939 iterations"; before the first epoch's end iterations alone. */
+static void print_extent(const bdl_event *e)
+{
+    if (e->epoch > 0) {
+        printf("%lld epoch%s, ", (long long)e->epoch, e->epoch == 1 ? "" : "s");
+    }
+    printf("%lld iteration%s", (long long)e->iteration, e->iteration == 1 ? "" : "s");
+}
+
+/* What was learned and how fast; a resumed run tells its own part first. */
+static void print_training(const progress *p)
+{
+    const bdl_event *const e = &p->end;
+    const int64_t n = e->iteration - p->first;
+    if (n == 0) {
+        printf("nothing was trained");
+        if (p->first > 0) {
+            printf(": ");
+            print_extent(e);
+            printf(" were before");
+        }
+    } else {
+        printf("trained ");
+        if (p->first > 0) {
+            printf("%lld iteration%s more, in all ", (long long)n, n == 1 ? "" : "s");
+        }
+        print_extent(e);
+        printf(" in ");
+        print_duration(stdout, e->seconds);
+        printf(" (%.0f images/s); loss %.4f", e->samples_per_second, e->loss);
+    }
+    printf("%s%s\n", p->metrics[0] ? "; validation: " : "", p->metrics[0] ? p->metrics + 2 : "");
 }
 
 static void print_summary(const progress *p, const bdl_trainer *trainer)
 {
-    const bdl_event *const e = &p->end;
-    const char *const saved = option_value(p->command, "save");
-    const char *const checkpoint = option_value(p->command, "checkpoint");
+    const bool is_cancelled = strcmp(p->reason, "cancelled") == 0;
+    const bool is_kept = !is_cancelled || p->end.iteration > p->first;
+    const char *const saved = is_cancelled ? NULL : option_value(p->command, "save");
+    const char *const checkpoint = is_kept ? option_value(p->command, "checkpoint") : NULL;
     char hex[65];
     bdl_trainer_fingerprint(trainer, hex);
     if (p->command->json) {
-        print_json(e, "end");
-        printf(",\"reason\":\"%s\",\"fingerprint\":\"%s\"", p->reason, hex);
-        print_path("model", saved);
-        print_path("checkpoint", checkpoint);
-        printf("}\n");
+        print_json_summary(p, hex, saved, checkpoint);
         return;
     }
     if (p->command->quiet) {
         return;
     }
-    printf("trained %lld epoch%s, %lld iterations in ", (long long)e->epoch,
-           e->epoch == 1 ? "" : "s", (long long)e->iteration);
-    print_duration(stdout, e->seconds);
-    printf(" (%.0f images/s); loss %.4f%s%s\n", e->samples_per_second, e->loss,
-           p->metrics[0] ? "; validation: " : "", p->metrics[0] ? p->metrics + 2 : "");
-    if (saved && strcmp(p->reason, "cancelled") != 0) {
+    print_training(p);
+    if (p->condition[0]) {
+        printf("stopped by --until: %s\n", p->condition);
+    } else if (strcmp(p->reason, "seconds") == 0) {
+        printf("stopped by --seconds\n");
+    }
+    if (saved) {
         printf("model: %s (model.json, weights.safetensors)\n", saved);
     }
     if (checkpoint) {

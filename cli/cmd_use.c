@@ -192,7 +192,7 @@ int cmd_predict(command *c)
     if (c->out) {
         to.out = fopen(c->out, "w");
         if (!to.out) {
-            fprintf(stderr, "bdl: cannot write '%s': %s\n", c->out, strerror(errno));
+            complain("bdl: cannot write '%s': %s", c->out, strerror(errno));
             return EXIT_FAILED;
         }
     }
@@ -204,7 +204,7 @@ int cmd_predict(command *c)
         fclose(to.out);
     }
     if (!is_written) {
-        fprintf(stderr, "bdl: cannot write the predictions: %s\n", strerror(to.error));
+        complain("bdl: cannot write the predictions: %s", strerror(to.error));
         return EXIT_FAILED;
     }
     return finish(status);

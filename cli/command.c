@@ -13,10 +13,23 @@ static volatile sig_atomic_t came; /* the signal that cancelled, or 0 */
 
 enum { LOG_WARNINGS = 1, LOG_INFORMATION = 2 };
 
+void complain(const char *format, ...)
+{
+    char text[2048];
+    va_list args;
+    fflush(stdout);
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    for (char *c = text; *c; c++) {
+        *c = (unsigned char)*c < 0x20 || *c == 0x7F ? '?' : *c; /* as in a file's name: one error is one line */
+    }
+    fprintf(stderr, "%s\n", text);
+}
+
 int report_error(bdl_status status)
 {
-    fflush(stdout);
-    fprintf(stderr, "bdl: %s\n", bdl_last_error());
+    complain("bdl: %s", bdl_last_error());
     return status == BDL_OK ? EXIT_FINE : EXIT_FAILED;
 }
 
@@ -28,12 +41,12 @@ int finish(bdl_status status)
 
 int usage_error(const command *c, const char *format, ...)
 {
+    char text[1024];
     va_list args;
-    fprintf(stderr, "bdl %s: ", c->verb);
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    (void)vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    fprintf(stderr, " (bdl %s --help)\n", c->verb);
+    complain("bdl %s: %s (bdl %s --help)", c->verb, text, c->verb);
     return EXIT_USAGE;
 }
 
@@ -60,43 +73,92 @@ void watch_signals(bdl_context *context)
 
 /* ---- arguments ---------------------------------------------------------------------------------- */
 
-/* Options that every verb, or the command rather than the library, understands. Returns whether `name`
- * is one; *value_used says whether it took the value. */
-static bool take_own(command *c, const char *name, const char *value, bool *value_used, int *error)
+/* Options of the command rather than of the library. tools/gen_reference.py reads them from the help. */
+typedef struct own_option {
+    const char *name, *value; /* value NULL = a switch */
+    const char *verbs;
+    const char *doc;
+} own_option;
+
+static const own_option own_options[] = {
+    {"json", NULL, "train", "One JSON object a line on standard output, the last one the result."},
+    {"json", NULL, "eval predict bench", "Results as JSON on standard output."},
+    {"json", NULL, "doctor schema", "The same as JSON."},
+    {"format", "F", "predict", "table, csv or jsonl; by default table."},
+    {"out", "FILE", "predict", "File for the predictions, instead of standard output."},
+    {"threads", "N", "train eval predict inspect bench doctor",
+     "Workers; by default one for each processor."},
+    {"quiet", NULL, "train eval predict inspect bench", "No progress, and no messages but warnings and errors."},
+    {"help", NULL, "train eval predict inspect layers schema bench doctor version", "This text."},
+};
+#define N_OWN_OPTIONS ((int)(sizeof own_options / sizeof own_options[0]))
+
+static bool is_for(const own_option *option, const char *verb)
 {
-    *value_used = false;
-    if (strcmp(name, "help") == 0) {
-        c->help = true;
-    } else if (strcmp(name, "quiet") == 0) {
-        c->quiet = true;
-    } else if (strcmp(name, "json") == 0 && strcmp(c->verb, "inspect") != 0) {
-        c->json = true;
-    } else if (strcmp(name, "threads") == 0 || strcmp(name, "format") == 0 ||
-               strcmp(name, "out") == 0) {
-        if (strcmp(name, "threads") != 0 && strcmp(c->verb, "predict") != 0) {
-            return false;
-        }
-        if (!value) {
-            *error = usage_error(c, "--%s needs a value", name);
+    const size_t n = strlen(verb);
+    for (const char *at = strstr(option->verbs, verb); at; at = strstr(at + 1, verb)) {
+        if ((at == option->verbs || at[-1] == ' ') && (at[n] == ' ' || !at[n])) {
             return true;
         }
-        *value_used = true;
-        if (strcmp(name, "format") == 0) {
-            c->format = value;
-        } else if (strcmp(name, "out") == 0) {
-            c->out = value;
-        } else {
-            char *end;
-            const long n = strtol(value, &end, 10);
-            c->threads = (int32_t)n;
-            if (!*value || *end || n < 1 || n > 1024) {
-                *error = usage_error(c, "--threads needs a number from 1 to 1024, got '%s'", value);
-            }
-        }
-    } else {
-        return false;
     }
-    return true;
+    return false;
+}
+
+void print_own_options(const command *c)
+{
+    printf("\n");
+    for (int i = 0; i < N_OWN_OPTIONS; i++) {
+        const own_option *const o = &own_options[i];
+        if (is_for(o, c->verb)) {
+            char head[32];
+            snprintf(head, sizeof head, "--%s %s", o->name, o->value ? o->value : "");
+            printf("  %-13s %s\n", head, o->doc);
+        }
+    }
+}
+
+static const own_option *find_own(const command *c, const char *name)
+{
+    for (int i = 0; i < N_OWN_OPTIONS; i++) {
+        if (strcmp(own_options[i].name, name) == 0 && is_for(&own_options[i], c->verb)) {
+            return &own_options[i];
+        }
+    }
+    return NULL;
+}
+
+static int set_threads(command *c, const char *value)
+{
+    char *end;
+    const long n = strtol(value, &end, 10);
+    c->threads = (int32_t)n;
+    if (!*value || *end || n < 1 || n > 1024) {
+        return usage_error(c, "--threads needs a number from 1 to 1024, got '%s'", value);
+    }
+    return EXIT_FINE;
+}
+
+static int set_own(command *c, const own_option *option, const char *value)
+{
+    const char *const name = option->name;
+    if (option->value && !value) {
+        return usage_error(c, "--%s needs a value", name);
+    }
+    if (strcmp(name, "threads") == 0) {
+        return set_threads(c, value);
+    }
+    if (strcmp(name, "format") == 0) {
+        c->format = value;
+    } else if (strcmp(name, "out") == 0) {
+        c->out = value;
+    } else if (strcmp(name, "json") == 0) {
+        c->json = true;
+    } else if (strcmp(name, "quiet") == 0) {
+        c->quiet = true;
+    } else {
+        c->help = true;
+    }
+    return EXIT_FINE;
 }
 
 /* One "--name", "--name=value" or "--name value"; gives how many arguments it took, or -1. */
@@ -113,9 +175,10 @@ static int parse_one(command *c, int i, int *error)
     memcpy(name, text, length);
     name[length] = '\0';
     const char *value = equals ? equals + 1 : i + 1 < c->argc ? c->argv[i + 1] : NULL;
-    bool value_used;
-    if (take_own(c, name, value, &value_used, error)) {
-        return *error ? -1 : 1 + (value_used && !equals);
+    const own_option *const own = find_own(c, name);
+    if (own) {
+        *error = set_own(c, own, value);
+        return *error ? -1 : 1 + (own->value && !equals);
     }
     if (!c->options) {
         *error = usage_error(c, "unknown option '--%s'", name);
@@ -141,7 +204,7 @@ int parse_options(command *c, const char *first)
 {
     c->rest = calloc((size_t)c->argc + 1, sizeof *c->rest);
     if (!c->rest) {
-        fprintf(stderr, "bdl: out of memory\n");
+        complain("bdl: out of memory");
         return EXIT_FAILED;
     }
     bool only_rest = false;
@@ -201,25 +264,6 @@ static void find_early(command *c)
     }
 }
 
-/* The options that the library's table does not list. */
-static void print_own_help(const command *c)
-{
-    const bool is_predict = strcmp(c->verb, "predict") == 0;
-    if (strcmp(c->verb, "inspect") != 0) {
-        printf("\n  --json       %s\n", strcmp(c->verb, "train") == 0
-                                            ? "one JSON object a line on standard output"
-                                            : "results as JSON on standard output");
-    }
-    if (is_predict) {
-        printf("  --format F   table, csv or jsonl\n"
-               "  --out FILE   write predictions there instead of to standard output\n");
-    }
-    printf("  --threads N  workers; by default one for each processor\n");
-    if (strcmp(c->verb, "train") == 0) {
-        printf("  --quiet      no progress\n");
-    }
-}
-
 int open_command(command *c, const char *first)
 {
     find_early(c);
@@ -243,7 +287,7 @@ int open_command(command *c, const char *first)
         printf("usage: bdl %s MODEL %s[--option VALUE ...]\n\n", c->verb,
                strcmp(c->verb, "predict") == 0 ? "[FILES...] " : "");
         const int printed = print_text(status, text);
-        print_own_help(c);
+        print_own_options(c);
         return printed;
     }
     if (code == EXIT_FINE && first && bdl_options_check(c->options) != BDL_OK) {

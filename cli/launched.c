@@ -49,7 +49,7 @@ static bool read_address(int file, char *line)
 
 static int lost_launcher(void)
 {
-    fprintf(stderr, "bdl: another rank did not start\n");
+    complain("bdl: another rank did not start");
     return EXIT_FAILED;
 }
 

@@ -76,9 +76,9 @@ static int unknown_verb(const char *name)
         }
     }
     if (distance(name, verbs[nearest].name) <= 2) {
-        fprintf(stderr, "bdl: unknown verb '%s'; did you mean '%s'?\n", name, verbs[nearest].name);
+        complain("bdl: unknown verb '%s'; did you mean '%s'?", name, verbs[nearest].name);
     } else {
-        fprintf(stderr, "bdl: unknown verb '%s'; 'bdl --help' lists them\n", name);
+        complain("bdl: unknown verb '%s'; 'bdl --help' lists them", name);
     }
     return EXIT_USAGE;
 }
@@ -100,7 +100,7 @@ static bool hold_standard_files(void)
 static int close_stdout(int code)
 {
     if (fflush(stdout) != 0 || ferror(stdout)) {
-        fprintf(stderr, "bdl: cannot write to standard output\n");
+        complain("bdl: cannot write to standard output");
         return code == EXIT_FINE ? EXIT_FAILED : code;
     }
     return code;

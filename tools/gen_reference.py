@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Makes docs/reference, the manual page and the shell completion from `bdl schema --json`.
+"""Makes docs/reference, the manual page and the shell completion from `bdl schema --json` and the verbs' --help.
 
 usage: tools/gen_reference.py BDL [--check]
 
@@ -9,23 +9,24 @@ BDL is the built command. With --check nothing is written: the committed files a
 
 import json
 import pathlib
+import re
 import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 VERBS = ["train", "launch", "eval", "predict", "inspect", "layers", "schema", "bench", "doctor", "version"]
-OWN_OPTIONS = {
-    "train": ["threads", "json", "quiet", "help"],
-    "launch": ["threads", "help"],
-    "eval": ["threads", "json", "quiet", "help"],
-    "predict": ["threads", "format", "out", "json", "help"],
-    "inspect": ["threads", "help"],
-    "bench": ["threads", "json", "help"],
-    "doctor": ["threads", "json", "help"],
-    "layers": ["help"],
-    "schema": ["json", "help"],
-    "version": [],
-}
+OWN_OPTION = re.compile(r"  (--?)([a-z]+)(?: ([A-Z]+))?  +(\S.*)")
+
+
+def commands(program, schema):
+    """Each verb with its usage line, the fields of its table, and the command's own options as its help lists them."""
+    fields = {c["name"]: c["fields"] for c in schema["commands"]}
+    for verb in VERBS:
+        text = subprocess.run([program, verb, "--help"], check=True, capture_output=True, text=True).stdout
+        own = [{"name": m[2] if m[1] == "--" else m[1] + m[2], "type": m[3] or "bool", "default": None, "doc": m[4]}
+               for m in map(OWN_OPTION.fullmatch, text.splitlines()) if m]
+        yield {"name": verb, "usage": text.splitlines()[0].removeprefix("usage: "), "fields": fields.get(verb, []),
+               "own": own}
 
 
 def default_of(field):
@@ -78,7 +79,7 @@ def page(title, intro, entries, extra=lambda e: ()):
     return "\n".join(lines).rstrip() + "\n"
 
 
-def pages(schema):
+def pages(schema, verbs):
     layers = schema["layers"]
 
     def of(kind):
@@ -94,15 +95,16 @@ def pages(schema):
     yield "transforms.md", page("Transforms", "For `--transform`: a list, applied in order.", schema["transforms"])
     yield "initializers.md", page("Initializers", "For layers' `weight_init` and `bias_init`.", schema["initializers"])
     yield "models.md", page("Ready-made models", "For `bdl train MODEL`: `name(parameters)`.", schema["models"])
-    yield "commands.md", page("Commands", "Every option also takes `--name=value`. All commands take `--threads N` and "
-                              "`--help`.", schema["commands"])
+    yield "commands.md", page("Commands", "Options are `--name value` or `--name=value`; those of type bool are switches: "
+                              "`--name`.", [{**v, "fields": v["fields"] + v["own"]} for v in verbs],
+                              lambda v: [f"`{v['usage']}`", ""])
 
 
 def roff(text):
     return cell(text).replace("\\|", "|").replace("\\", "\\e").replace("-", "\\-")
 
 
-def manual(schema):
+def manual(schema, verbs):
     lines = [
         '.\\" Made by tools/gen_reference.py from the field tables; do not edit.',
         f'.TH BDL 1 "" "bdl {schema["version"]}" "User Commands"',
@@ -113,22 +115,23 @@ def manual(schema):
         + ", ".join(VERBS) + ". Progress goes to standard error; with \\fB\\-\\-json\\fR one JSON object a line goes to "
         "standard output.",
     ]
-    for command in schema["commands"]:
-        lines += [f".SH OPTIONS OF {command['name'].upper()}"]
-        for f in command["fields"]:
+    for verb in verbs:
+        lines += [f".SH {verb['name'].upper()}", f".B {roff(verb['usage'])}"]
+        for f in verb["fields"] + verb["own"]:
+            name = f["name"] if f["name"].startswith("-") else "--" + f["name"]
             value = "" if f["type"] == "bool" else f" \\fI{f['type'].upper()}\\fR"
             default = default_of(f)
             note = "" if default in ("none", "false") else f" ({'required' if default == 'required' else 'default ' + default})"
-            lines += [".TP", f"\\fB\\-\\-{roff(f['name'])}\\fR{value}", roff(f.get("doc", "") + note)]
+            lines += [".TP", f"\\fB{roff(name)}\\fR{value}", roff(f.get("doc", "") + note)]
     lines += [
-        ".SH LAUNCH", "\\fBbdl launch \\-n\\fR \\fIN\\fR [\\fB\\-\\-threads\\fR \\fIT\\fR] \\fB\\-\\- train\\fR \\fIMODEL\\fR ...",
+        ".SH TRAINING TOGETHER", "\\fBbdl launch \\-n\\fR \\fIN\\fR [\\fB\\-\\-threads\\fR \\fIT\\fR] \\fB\\-\\- train\\fR \\fIMODEL\\fR ...",
         "trains on N local processes (ranks), each with T workers, that share every batch. The result is that of \\fBbdl "
         "train\\fR to the last bit. A batch of B samples has B/16 shards, rounded up; there can be at most as many ranks. "
         "Output is that of rank 0; lines of the others are prefixed. When one rank fails, all end; an interrupt ends all "
         "after the same iteration.",
         ".SH EXIT STATUS",
         "0 fine; 1 failed, with one line on standard error; 2 wrong usage; 130 and 143 after an interrupt or a "
-        "termination signal, a checkpoint having been written.",
+        "termination signal, with a checkpoint where \\fB\\-\\-checkpoint\\fR asks for them and an iteration was trained.",
         ".SH ENVIRONMENT", ".TP", ".B BDL_TARGET", "Kernels to use: sse4, avx2, avx512 or neon.",
         ".SH EXAMPLE", ".nf", "bdl train lenet \\-\\-data digits \\-\\-val digits \\-\\-epochs 3 \\-\\-save model",
         "bdl eval model \\-\\-data digits", ".fi",
@@ -136,9 +139,7 @@ def manual(schema):
     return "\n".join(lines) + "\n"
 
 
-def completion(schema):
-    fields = {c["name"]: [f["name"] for f in c["fields"] if not f.get("required") or f["name"] != "model"]
-              for c in schema["commands"]}
+def completion(schema, verbs):
     models = " ".join(m["name"] for m in schema["models"])
     layers = " ".join(e["name"] for e in schema["layers"])
     readers = " ".join(r["name"] for r in schema["readers"])
@@ -158,10 +159,11 @@ def completion(schema):
         "    elif [[ $word == --* ]]; then",
         "        case $verb in",
     ]
-    for verb in VERBS:
-        options = " ".join("--" + name for name in fields.get(verb, []) + OWN_OPTIONS[verb])
-        extra = " -n -- train" if verb == "launch" else ""
-        lines.append(f'        {verb}) words="{options}{extra}" ;;')
+    for verb in verbs:
+        names = [f["name"] for f in verb["fields"] + verb["own"] if f["name"] != "model"]
+        options = " ".join(name if name.startswith("-") else "--" + name for name in names)
+        extra = " -- train" if verb["name"] == "launch" else ""
+        lines.append(f'        {verb["name"]}) words="{options}{extra}" ;;')
     lines += [
         "        esac",
         "    elif [ \"$verb\" = layers ]; then",
@@ -176,11 +178,11 @@ def completion(schema):
     return "\n".join(lines) + "\n"
 
 
-def outputs(schema):
-    for name, text in pages(schema):
+def outputs(schema, verbs):
+    for name, text in pages(schema, verbs):
         yield ROOT / "docs/reference" / name, text
-    yield ROOT / "docs/man/bdl.1", manual(schema)
-    yield ROOT / "tools/completion/bdl.bash", completion(schema)
+    yield ROOT / "docs/man/bdl.1", manual(schema, verbs)
+    yield ROOT / "tools/completion/bdl.bash", completion(schema, verbs)
 
 
 def main():
@@ -189,7 +191,7 @@ def main():
     check = "--check" in sys.argv[2:]
     schema = json.loads(subprocess.run([sys.argv[1], "schema", "--json"], check=True, capture_output=True).stdout)
     stale = []
-    for path, text in outputs(schema):
+    for path, text in outputs(schema, list(commands(sys.argv[1], schema))):
         if path.exists() and path.read_text(encoding="utf-8") == text:
             continue
         stale.append(str(path.relative_to(ROOT)))

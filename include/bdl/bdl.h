@@ -77,7 +77,7 @@ typedef struct bdl_allocator {
     void *user;
 } bdl_allocator;
 
-/** Text that explains the last failure on this thread, never NULL. @since 0.1 */
+/** Text that explains the last failure on this thread: one line, never NULL. @since 0.1 */
 BDL_API const char *bdl_last_error(void);
 
 /** The short text of a status code, such as "out of memory". @since 0.1 */
@@ -328,6 +328,7 @@ typedef struct bdl_event {
     int64_t epochs;     /**< the limit of epochs, or 0 */
     double seconds_left; /**< of training without validation: to its end where epochs or iterations limit it,
                               else to the end of the epoch; not-a-number before the first iteration */
+    const char *condition; /**< with the reason "until": what of the condition held, "top1 >= 0.98"; else NULL */
 } bdl_event;
 
 typedef void (*bdl_event_fn)(void *user, const bdl_event *event);
@@ -351,7 +352,7 @@ BDL_API bdl_status bdl_trainer_create_on(bdl_context *context, const bdl_options
                                          bdl_model *model, const bdl_data *data,
                                          const bdl_data *val, bdl_trainer **trainer);
 /** Trains to the end and, with option `save`, saves the model. After a cancel a checkpoint is written (if
- *  checkpoints are on) and the status is BDL_ERR_CANCELLED. `fn` [nullable] is called on this thread.
+ *  checkpoints are on and this run has trained at least one iteration) and the status is BDL_ERR_CANCELLED. `fn` [nullable] is called on this thread.
  *  @since 0.1 */
 BDL_API bdl_status bdl_trainer_run(bdl_trainer *trainer, bdl_event_fn fn, void *user);
 /** Saves the model as it is now into a directory: model.json and weights.safetensors. @since 0.1 */

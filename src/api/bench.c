@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bdl bench: the speed of training and prediction on this machine, as one line of JSON a case. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -289,8 +290,15 @@ static bdl_status find_case(const char *name, const bench_case **found)
         }
     }
     const char *const nearest = bdl__nearest_name(name, names, BDL__COUNT_OF(cases));
-    BDL__FAIL(BDL_ERR_NOT_FOUND, "there is no bench '%s'%s%s%s", name,
-              nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
+    if (nearest) {
+        BDL__FAIL(BDL_ERR_NOT_FOUND, "there is no bench '%s'; did you mean '%s'?", name, nearest);
+    }
+    char known[512] = "";
+    size_t used = 0;
+    for (int64_t i = 0; i < BDL__COUNT_OF(cases) && used < sizeof known; i++) {
+        used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "", names[i]);
+    }
+    BDL__FAIL(BDL_ERR_NOT_FOUND, "there is no bench '%s'; known are %s", name, known);
 }
 
 /* The line that ends a case. */

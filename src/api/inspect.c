@@ -14,9 +14,10 @@ static void print_node(const bdl__graph *graph, const bdl__node *node, bdl__text
     }
     bdl__text_init(&params, out->allocator);
     bdl__params_to_text(&node->layer->schema, node->params, &params);
-    bdl__text_append(out, "%-26s %-16s %-14s %12lld  %s%s\n", node->name, node->layer->name,
+    const char *const text = bdl__text_get(&params);
+    bdl__text_append(out, "%-26s %-16s %-14s %12lld%s%s%s\n", node->name, node->layer->name,
                      bdl__shape_text(&node->decl.out[0], shape, sizeof shape), (long long)n_weights,
-                     bdl__text_get(&params), node->frozen ? " (frozen)" : "");
+                     *text ? "  " : "", text, node->frozen ? "  (frozen)" : "");
     bdl__text_free(&params);
 }
 
@@ -28,7 +29,7 @@ static void print_model(const bdl__saved *saved, bdl__text *out)
     bdl__text_append(out, "%-26s %-16s %-14s %12s  %s\n", "name", "layer", "output", "weights",
                      "parameters");
     for (int64_t i = 0; i < graph->n_inputs; i++) {
-        bdl__text_append(out, "%-26s %-16s %-14s\n", graph->inputs[i].name, "(input)",
+        bdl__text_append(out, "%-26s %-16s %s\n", graph->inputs[i].name, "(input)",
                          bdl__shape_text(&graph->inputs[i].shape, shape, sizeof shape));
     }
     for (int64_t i = 0; i < graph->n_nodes; i++) {
@@ -37,8 +38,9 @@ static void print_model(const bdl__saved *saved, bdl__text *out)
     for (int64_t i = 0; i < graph->n_params; i++) {
         n_weights += graph->params[i].count;
     }
-    bdl__text_append(out, "%s: %lld layers, %lld weights\n", graph->name, (long long)graph->n_nodes,
-                     (long long)n_weights);
+    bdl__text_append(out, "%s: %lld layer%s, %lld weight%s\n", graph->name,
+                     (long long)graph->n_nodes, bdl__plural(graph->n_nodes), (long long)n_weights,
+                     bdl__plural(n_weights));
     if (saved->n_classes > 0) {
         bdl__text_append(out, "classes: %lld\n", (long long)saved->n_classes);
     }

@@ -83,8 +83,8 @@ bdl_status bdl_learner_grad(const bdl_learner *learner, int64_t i, float **grad)
 {
     const int64_t n = bdl_model_n_params(learner->model);
     BDL__CHECK(i >= 0 && i < n, BDL_ERR_INVALID_ARGUMENT,
-               "the model has %lld weight tensors, there is no number %lld", (long long)n,
-               (long long)i);
+               "the model has %lld weight tensor%s, there is no number %lld",
+               (long long)n, bdl__plural(n), (long long)i);
     *grad = bdl__learner_grad(learner->learner, i);
     return BDL_OK;
 }

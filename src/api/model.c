@@ -162,8 +162,8 @@ bdl_status bdl_model_param(const bdl_model *model, int64_t i, const char **name,
     BDL__TRY(bdl__model_need_finished(model));
     const bdl__graph *const graph = model->saved->model->graph;
     BDL__CHECK(i >= 0 && i < graph->n_params, BDL_ERR_INVALID_ARGUMENT,
-               "the model has %lld weight tensors, there is no number %lld",
-               (long long)graph->n_params, (long long)i);
+               "the model has %lld weight tensor%s, there is no number %lld",
+               (long long)graph->n_params, bdl__plural(graph->n_params), (long long)i);
     const bdl__shape *const found = &graph->params[i].decl->shape;
     *name = graph->params[i].name;
     *dtype = model->saved->model->dtype;
@@ -184,8 +184,8 @@ bdl_status bdl_model_output_shape(const bdl_model *model, int64_t i, int64_t sha
     BDL__TRY(bdl__model_need_finished(model));
     const bdl__graph *const graph = model->saved->model->graph;
     BDL__CHECK(i >= 0 && i < graph->n_outputs, BDL_ERR_INVALID_ARGUMENT,
-               "the model has %lld outputs, there is no number %lld", (long long)graph->n_outputs,
-               (long long)i);
+               "the model has %lld output%s, there is no number %lld",
+               (long long)graph->n_outputs, bdl__plural(graph->n_outputs), (long long)i);
     const bdl__shape *const found = bdl__graph_shape(graph, graph->outputs[i]);
     *rank = found->rank;
     memcpy(shape, found->dim, sizeof found->dim);

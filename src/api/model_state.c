@@ -34,8 +34,8 @@ static bdl_status find_param(const bdl_model *model, int64_t i)
     BDL__TRY(bdl__model_need_finished(model));
     const int64_t n = model->saved->model->graph->n_params;
     BDL__CHECK(i >= 0 && i < n, BDL_ERR_INVALID_ARGUMENT,
-               "the model has %lld weight tensors, there is no number %lld", (long long)n,
-               (long long)i);
+               "the model has %lld weight tensor%s, there is no number %lld",
+               (long long)n, bdl__plural(n), (long long)i);
     return BDL_OK;
 }
 

@@ -81,6 +81,7 @@ static void pass_event(void *arg, const bdl__event *e)
                              .metrics = e->metrics,
                              .path = e->path,
                              .reason = e->reason,
+                             .condition = e->condition,
                              .epochs = e->epochs,
                              .seconds_left = e->seconds_left};
     trainer->fn(trainer->user, &event);

@@ -30,16 +30,29 @@ static void trim_partial_character(char *text, size_t size)
     }
 }
 
-static void set_error_text(const char *text)
+void bdl__copy_line(char *line, size_t size, const char *text)
 {
-    const size_t size = strlen(text);
-    const size_t kept = BDL__MIN(size, (size_t)ERROR_TEXT_SIZE - 1);
-    memcpy(error_text, text, kept);
-    error_text[kept] = '\0';
-    if (kept == ERROR_TEXT_SIZE - 1) {
-        trim_partial_character(error_text, kept);
+    size_t used = 0;
+    for (; *text; text++) {
+        const unsigned char c = (unsigned char)*text;
+        char piece[8] = {*text};
+        if (c == '\n') {
+            memcpy(piece, "\\n", sizeof "\\n");
+        } else if (c < 0x20 || c == 0x7F) {
+            (void)snprintf(piece, sizeof piece, "\\x%02x", c);
+        }
+        const size_t n = strlen(piece);
+        if (used + n >= size) {
+            break;
+        }
+        memcpy(line + used, piece, n);
+        used += n;
     }
+    line[used] = '\0';
+    trim_partial_character(line, used);
 }
+
+static void set_error_text(const char *text) { bdl__copy_line(error_text, sizeof error_text, text); }
 
 bdl_status bdl__fail(bdl_status code, const char *format, ...)
 {

@@ -15,6 +15,10 @@ bdl_status bdl__fail_in(bdl_status code, const char *format, ...) BDL__PRINTF(2,
 
 bdl_status bdl__out_of_memory(size_t size);
 
+/* Copies a text as one line: control characters, as in a file's name, become "\\n" or "\\x1b". Cut at a whole UTF-8
+ * character if it is too long for `size` bytes. */
+void bdl__copy_line(char *line, size_t size, const char *text);
+
 /* return bdl__fail(code, format, ...) */
 #define BDL__FAIL(code, ...) return bdl__fail((code), __VA_ARGS__)
 

@@ -35,6 +35,9 @@ bool bdl__parse_f64(const char *text, double *value);
  * the letters' case ignored), or NULL. */
 const char *bdl__nearest_name(const char *name, const char *const *names, int64_t n_names);
 
+/* What follows a noun: "3 layer%s". */
+static inline const char *bdl__plural(int64_t n) { return n == 1 ? "" : "s"; }
+
 /* Numbers of this thread are read and written with a point from enter to leave, whatever the
  * program's locale is. */
 typedef struct bdl__c_locale {

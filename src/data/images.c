@@ -19,6 +19,7 @@ static const bdl__field fields[] = {
 };
 
 enum { MOST_FILE_BYTES = 256 << 20, MOST_IMAGES = 1 << 30 };
+#define MOST_PROBED INT64_C(100) /* images that may be broken before one gives the shape */
 
 typedef struct image_file {
     const char *name; /* relative to the directory, "cat/1.jpg"; in the arena */
@@ -155,7 +156,7 @@ static bdl_status find_shape(bdl__dataset *dataset)
 {
     images_state *state = dataset->state;
     bdl_status status = BDL_OK;
-    for (int64_t i = 0; i < BDL__MIN(dataset->n, INT64_C(100)); i++) {
+    for (int64_t i = 0; i < BDL__MIN(dataset->n, MOST_PROBED); i++) {
         bdl__bytes bytes = {0};
         int64_t width = 0, height = 0;
         int n_channels = 0;
@@ -174,7 +175,9 @@ static bdl_status find_shape(bdl__dataset *dataset)
             return status;
         }
     }
-    return bdl__fail_in(status, "none of the first images can be read, the last because");
+    return dataset->n == 1 ? status
+                           : bdl__fail_in(status, "none of the first %lld images can be read, the last because",
+                                          (long long)BDL__MIN(dataset->n, MOST_PROBED));
 }
 
 static bdl_status create_state(bdl__dataset *dataset, const char *directory, int64_t channels)

@@ -14,7 +14,7 @@ static bdl_status check_port(const bdl__graph *graph, bdl__ref ref)
     const bdl__node *const node = graph->nodes[ref.node];
     BDL__CHECK(ref.port < node->decl.n_out, BDL_ERR_NOT_FOUND,
                "'%s' has %d output%s, so '%s:%d' does not exist", node->name, node->decl.n_out,
-               node->decl.n_out == 1 ? "" : "s", node->name, (int)ref.port);
+               bdl__plural(node->decl.n_out), node->name, (int)ref.port);
 #else
     (void)graph;
 #endif
@@ -42,7 +42,7 @@ static bdl_status check_inputs(const bdl__node *node)
     BDL__CHECK(node->n_in >= least && node->n_in <= most, BDL_ERR_INVALID_ARGUMENT,
                "takes %s%d input%s (%s), got %d",
                most == BDL__MAX_PORTS ? "at least " : least == most ? "" : "up to ",
-               most == BDL__MAX_PORTS ? least : most, most == 1 ? "" : "s", node->layer->ports,
+               most == BDL__MAX_PORTS ? least : most, bdl__plural(most), node->layer->ports,
                node->n_in);
     return BDL_OK;
 }

@@ -65,7 +65,7 @@ static void print_segment(const bdl__plan *plan, int64_t i, bdl__text *out)
     const bdl__segment *const s = &plan->segments[i];
     bdl__text_append(out, "  segment %lld: %s, %d team%s of %d", (long long)i + 1,
                      s->is_breadth ? "layer by layer" : "part by part", s->n_teams,
-                     s->n_teams == 1 ? "" : "s", s->team_size);
+                     bdl__plural(s->n_teams), s->team_size);
     if (s->leaf_count > 0) {
         bdl__text_append(out, ", gradients %s",
                          size_text((size_t)s->leaf_count * plan->scalar_size, bytes, sizeof bytes));
@@ -81,13 +81,14 @@ void bdl__plan_print(const bdl__plan *plan, bdl__text *out)
     char parts[32], teams[32], packed[32];
     static const char *const precisions[] = {"fp32", "fp32_exact", "bf16", "f64"};
     bdl__text_append(out,
-                     "%s plan of '%s': batch %lld in %lld slices of %d, %lld parts of %d lanes, "
+                     "%s plan of '%s': batch %lld in %lld slice%s of %d, %lld part%s of %d lane%s, "
                      "%s, %s, %d worker%s\n",
                      plan->options.is_training ? "training" : "inference", plan->graph->name,
                      (long long)plan->options.global_batch, (long long)plan->options.n_slices,
-                     BDL__SLICE, (long long)plan->n_parts, plan->lanes,
+                     bdl__plural(plan->options.n_slices), BDL__SLICE, (long long)plan->n_parts,
+                     bdl__plural(plan->n_parts), plan->lanes, bdl__plural(plan->lanes),
                      bdl__target_name(plan->options.target), precisions[plan->options.precision],
-                     plan->options.n_workers, plan->options.n_workers == 1 ? "" : "s");
+                     plan->options.n_workers, bdl__plural(plan->options.n_workers));
     for (int64_t i = 0; i < plan->n_segments; i++) {
         print_segment(plan, i, out);
     }

@@ -68,9 +68,9 @@ bdl_status bdl__field_fail_length(const bdl__schema *schema, const bdl__field *f
     const int most = bdl__field_most_n(field);
     char needs[64];
     if (least == most) {
-        (void)snprintf(needs, sizeof needs, "%d number%s", least, least == 1 ? "" : "s");
+        (void)snprintf(needs, sizeof needs, "%d number%s", least, bdl__plural(least));
     } else if (least == 0) {
-        (void)snprintf(needs, sizeof needs, "at most %d number%s", most, most == 1 ? "" : "s");
+        (void)snprintf(needs, sizeof needs, "at most %d number%s", most, bdl__plural(most));
     } else {
         (void)snprintf(needs, sizeof needs, "%d %s %d numbers", least,
                        most == least + 1 ? "or" : "to", most);

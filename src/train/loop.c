@@ -134,6 +134,14 @@ static void log_event(bdl__trainer *t, const bdl__event *e)
     bdl__json_write_f64(&w, e->seconds);
     bdl__json_write_key(&w, "samples_per_second");
     bdl__json_write_f64(&w, e->samples_per_second);
+    if (e->reason) {
+        bdl__json_write_key(&w, "reason");
+        bdl__json_write_string(&w, e->reason);
+    }
+    if (e->condition) {
+        bdl__json_write_key(&w, "condition");
+        bdl__json_write_string(&w, e->condition);
+    }
     if (e->n_metrics > 0 && e->kind != BDL__EVENT_STEP) {
         bdl__json_write_key(&w, "validation");
         bdl__json_open(&w, '{');
@@ -308,7 +316,7 @@ static bdl_status end_epoch(bdl__trainer *t)
     return BDL_OK;
 }
 
-static const char *reason_to_stop(const bdl__trainer *t)
+static const char *reason_to_stop(bdl__trainer *t)
 {
     if (t->max_epochs > 0 && t->position.epoch >= t->max_epochs) {
         return "epochs";
@@ -328,6 +336,7 @@ static const char *reason_to_stop(const bdl__trainer *t)
             values[2 + i] = t->values[i];
         }
         if (bdl__trigger_fires(t->until, values)) {
+            bdl__trigger_reason(t->until, values, t->condition, sizeof t->condition);
             return "until";
         }
     }
@@ -406,7 +415,8 @@ static bdl_status run(bdl__trainer *t)
     const bdl_status status = train(t, &reason);
     const bool is_cancel = status == BDL_ERR_CANCELLED;
     BDL__TRY(is_cancel ? BDL_OK : status);
-    if (is_cancel) {
+    const bool is_idle = t->position.iteration == t->first_iteration;
+    if (is_cancel && !is_idle) { /* else there is nothing that is not where the run began */
         BDL__TRY(write_checkpoint(t));
     }
     if (t->ranks) {
@@ -414,8 +424,12 @@ static bdl_status run(bdl__trainer *t)
     }
     bdl__event event = event_of(t, BDL__EVENT_END);
     event.reason = is_cancel ? "cancelled" : reason;
+    event.condition = !is_cancel && strcmp(reason, "until") == 0 ? t->condition : NULL;
     event.loss = isnan(t->mean_loss) || is_cancel ? t->loss : t->mean_loss;
     report(t, &event);
+    BDL__CHECK(!is_cancel || !is_idle, BDL_ERR_CANCELLED,
+               "cancelled before iteration %lld: nothing was trained",
+               (long long)t->position.iteration + 1);
     BDL__CHECK(!is_cancel, BDL_ERR_CANCELLED, "cancelled after iteration %lld",
                (long long)t->position.iteration);
     BDL__TRY(bdl__trainer_check_log(t));

@@ -167,9 +167,10 @@ static bdl_status check_division(bdl__trainer *t)
     const int64_t n_shards = bdl__n_shards(n_slices);
     const int n = t->ranks->n;
     BDL__CHECK(n <= n_shards, BDL_ERR_INVALID_ARGUMENT,
-               "a batch of %lld samples has %lld shards of %d, and cannot be shared by %d ranks: use "
-               "at most %lld ranks, or a batch of at least %lld",
-               (long long)t->params.batch, (long long)n_shards, BDL__SLICE, n, (long long)n_shards,
+               "a batch of %lld sample%s has %lld shard%s of %d, and cannot be shared by %d ranks: use "
+               "at most %lld rank%s, or a batch of at least %lld",
+               (long long)t->params.batch, bdl__plural(t->params.batch), (long long)n_shards,
+               bdl__plural(n_shards), BDL__SLICE, n, (long long)n_shards, bdl__plural(n_shards),
                (long long)n * BDL__SLICE);
     BDL__CHECK(n_slices <= BDL__MAX_SHARDS || t->data->n % t->params.batch == 0,
                BDL_ERR_UNSUPPORTED,
@@ -184,13 +185,13 @@ static bdl_status check_division(bdl__trainer *t)
     const int64_t unit = (int64_t)n * BDL__SLICE;
     if (n_shards % n == 0) {
         BDL__LOG(t->session.log, BDL__LOG_INFO,
-                 "%d ranks x %d threads: a step's %lld shards divide evenly, %lld for each rank", n,
-                 threads, (long long)n_shards, (long long)most);
+                 "%d ranks x %d thread%s: a step's %lld shards divide evenly, %lld for each rank", n,
+                 threads, bdl__plural(threads), (long long)n_shards, (long long)most);
     } else {
         BDL__LOG(t->session.log, BDL__LOG_INFO,
-                 "%d ranks x %d threads: of a step's %lld shards ranks have %lld or %lld, so that %.0f "
+                 "%d ranks x %d thread%s: of a step's %lld shards ranks have %lld or %lld, so that %.0f "
                  "%% of the time is waiting; a batch of %lld or %lld divides evenly",
-                 n, threads, (long long)n_shards, (long long)most - 1, (long long)most,
+                 n, threads, bdl__plural(threads), (long long)n_shards, (long long)most - 1, (long long)most,
                  100 * (1 - (double)n_shards / (double)(most * n)),
                  (long long)BDL__MAX(t->params.batch / unit, 1) * unit,
                  (long long)(t->params.batch / unit + 1) * unit);

@@ -127,7 +127,8 @@ typedef struct bdl__event {
     const char *const *metric_names;
     const double *metrics;
     const char *path;
-    const char *reason;       /* with END: "epochs", "iterations", "until", "cancelled" */
+    const char *reason;       /* with END: "epochs", "iterations", "until", "seconds", "cancelled" */
+    const char *condition;    /* with the reason "until": what of it held */
 } bdl__event;
 
 typedef void (*bdl__event_fn)(void *arg, const bdl__event *event);

@@ -36,6 +36,7 @@ struct bdl__trainer {
     bdl__schedule *schedule;
     bdl__clip clip;
     bdl__trigger *until; /* in the arena, or NULL */
+    char condition[256]; /* what of `until` held */
     int64_t own_begin, own_count; /* scalars that this rank updates: alone, all */
     void *grads;                  /* of the own range */
     void *states[BDL__MAX_OPTIM_STATES]; /* of the own range */

@@ -3,6 +3,7 @@
 #include "train/trigger.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
 #define MAX_DEPTH 32
@@ -17,6 +18,8 @@ struct bdl__trigger {
     comparison comparison;
     int64_t i_name;
     double number;
+    const char *text; /* of a comparison, as it was written; borrowed */
+    int text_size;
 };
 
 typedef struct parser {
@@ -154,9 +157,12 @@ static bdl_status parse_one(parser *p, bdl__trigger **node)
     }
     BDL__TRY(new_node(p, node));
     (*node)->kind = COMPARE;
+    (*node)->text = p->at;
     BDL__TRY(parse_name(p, &(*node)->i_name));
     BDL__TRY(parse_comparison(p, &(*node)->comparison));
-    return parse_number(p, &(*node)->number);
+    BDL__TRY(parse_number(p, &(*node)->number));
+    (*node)->text_size = (int)(p->at - (*node)->text);
+    return BDL_OK;
 }
 
 typedef bdl_status (*operand_fn)(parser *p, bdl__trigger **node);
@@ -229,4 +235,26 @@ bool bdl__trigger_fires(const bdl__trigger *trigger, const double *values)
         return compare(trigger, values[trigger->i_name]);
     }
     return false;
+}
+
+/* Appends to a text of `used` characters; gives how many it has now. */
+static size_t write_reason(const bdl__trigger *trigger, const double *values, char *text, size_t size,
+                           size_t used)
+{
+    if (trigger->kind == OR) {
+        const bool is_left = bdl__trigger_fires(trigger->left, values);
+        return write_reason(is_left ? trigger->left : trigger->right, values, text, size, used);
+    }
+    if (trigger->kind == AND) {
+        used = write_reason(trigger->left, values, text, size, used);
+        return write_reason(trigger->right, values, text, size, used);
+    }
+    const int n = snprintf(text + used, size - used, "%s%.*s", used > 0 ? " and " : "",
+                           trigger->text_size, trigger->text);
+    return BDL__MIN(used + (size_t)n, size - 1);
+}
+
+void bdl__trigger_reason(const bdl__trigger *trigger, const double *values, char *text, size_t size)
+{
+    (void)write_reason(trigger, values, text, size, 0);
 }

@@ -11,12 +11,16 @@
 
 typedef struct bdl__trigger bdl__trigger;
 
-/* `names` are what a condition may speak of. */
+/* `names` are what a condition may speak of. `text` must live as long as the trigger. */
 bdl_status bdl__trigger_parse(bdl__arena *arena, const char *text, const char *const *names,
                               int64_t n_names, bdl__trigger **trigger);
 
 /* Whether it fires; values[i] belongs to names[i], and one that is not a number makes its comparison
  * false (not measured yet). */
 bool bdl__trigger_fires(const bdl__trigger *trigger, const double *values);
+
+/* Of one that fires: the comparisons that made it so, as they were written, "epoch >= 2 and loss < 0.1"; of an `or`
+ * those of the first side that fires. Cut to `size`. */
+void bdl__trigger_reason(const bdl__trigger *trigger, const double *values, char *text, size_t size);
 
 #endif

@@ -114,6 +114,36 @@ BDL_TEST(a_cancel_ends_a_call_and_can_be_taken_back)
     bdl_context_free(context);
 }
 
+static void cancel_at_start(void *user, const bdl_event *event)
+{
+    if (event->kind == BDL_EVENT_START) {
+        bdl_context_cancel((bdl_context *)user);
+    }
+}
+
+/* What a user has before the first iteration is nothing; after one it is kept. */
+BDL_TEST(a_cancel_before_anything_is_trained_leaves_no_checkpoint)
+{
+    bdl_context *context = new_context();
+    bdl_trainer *trainer = NULL;
+    FILE *file;
+    bdl_options *options = options_of(context, "train", small_run);
+    REQUIRE_OK(bdl_options_set(options, "checkpoint", path_of("early")));
+    REQUIRE_OK(bdl_trainer_create(context, options, &trainer));
+    CHECK_EQ_I64(bdl_trainer_run(trainer, cancel_at_start, context), BDL_ERR_CANCELLED);
+    CHECK_STR_HAS(bdl_last_error(), "nothing was trained");
+    CHECK((file = fopen(path_of("early/step-0000000000.bdlckpt"), "rb")) == NULL);
+    bdl_context_clear_cancel(context);
+    CHECK_EQ_I64(bdl_trainer_run(trainer, cancel_at_second, context), BDL_ERR_CANCELLED);
+    CHECK((file = fopen(path_of("early/step-0000000002.bdlckpt"), "rb")) != NULL);
+    if (file) {
+        fclose(file);
+    }
+    bdl_trainer_free(trainer);
+    bdl_options_free(options);
+    bdl_context_free(context);
+}
+
 BDL_TEST(options_know_their_names)
 {
     bdl_context *context = new_context();
@@ -378,6 +408,7 @@ BDL_TEST(a_tensor_goes_through_dlpack_and_back)
 }
 
 BDL_TEST_MAIN(contexts_count_workers_and_refuse_bad_ones, a_cancel_ends_a_call_and_can_be_taken_back,
+              a_cancel_before_anything_is_trained_leaves_no_checkpoint,
               options_know_their_names, listings_are_texts_or_name_what_is_not_there,
               inspect_describes_models_and_plans, predictions_come_row_by_row_until_stopped,
               weights_are_set_by_shape_and_models_saved, encoded_rows_are_checked, a_group_of_one_trains_as_none,

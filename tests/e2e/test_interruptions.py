@@ -80,7 +80,7 @@ def signals_in_an_epoch():
 
 @case
 def signal_while_data_are_made():
-    """Training has not begun: the checkpoint holds iteration 0, or there is none; the run goes on all the same."""
+    """Before the first iteration there is nothing to keep; the run goes on all the same."""
     train = ["train", "mlp(4)", "--data", "digits(count=20000)", "--val", DATA, "--batch", "2048", "--threads", "1",
              "--json"]
     process = start(*train, "--checkpoint", "saved", "--resume")
@@ -88,6 +88,7 @@ def signal_while_data_are_made():
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
     check(process.returncode in (143, -signal.SIGTERM), process.returncode)
+    check(iteration_of("saved") != 0, "a checkpoint of nothing")
     goes_on(train, iteration_of("saved") + 5)
 
 

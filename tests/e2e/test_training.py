@@ -61,6 +61,30 @@ def plain_progress():
     equal((result.out, result.err), ("", ""))
 
 
+@case
+def summaries():
+    """How much was trained, in whole epochs where there are any, and what ended it."""
+    def first_line(*options):
+        return bdl(*LENET, *options).out.splitlines()[0].split(" in ")[0]
+
+    equal(first_line("--iterations", "1"), "trained 1 iteration")
+    equal(first_line("--iterations", "3"), "trained 3 iterations")
+    equal(first_line("--epochs", "1", "--checkpoint", "saved"), "trained 1 epoch, 8 iterations")
+    resumed = bdl(*LENET, "--epochs", "2", "--checkpoint", "saved", "--resume").out
+    check(resumed.startswith("trained 8 iterations more, in all 2 epochs, 16 iterations in "), resumed)
+    again = bdl(*LENET, "--epochs", "2", "--checkpoint", "saved", "--resume").out
+    check(again.startswith("nothing was trained: 2 epochs, 16 iterations were before\n"), again)
+    until = ["--epochs", "9", "--until", "loss < 0 or iteration>=5", "--log", "log.jsonl"]
+    check("\nstopped by --until: iteration>=5\n" in bdl(*LENET, *until).out)
+    with open("log.jsonl", encoding="utf-8") as file:
+        logged = json.loads(file.read().splitlines()[-1])
+    shown = json.loads(bdl(*LENET, *until, "--json").out.splitlines()[-1])
+    for end in (logged, shown):
+        equal((end["iteration"], end["reason"], end["condition"]), (5, "until", "iteration>=5"))
+    check("condition" not in json.loads(bdl(*LENET, "--iterations", "1", "--json").out.splitlines()[-1]))
+    check("\nstopped by --seconds\n" in bdl(*LENET, "--seconds", "0.01").out)
+
+
 def on_terminal(arguments, seconds=60):
     """Runs the command with stderr on a terminal of its own; gives what it shows."""
     master, slave = pty.openpty()

@@ -4,7 +4,7 @@
 import json
 import os
 
-from e2e import DIGITS, bdl, case, check, equal, main, refused, start
+from e2e import DIGITS, bdl, case, check, equal, main, png, refused, start
 
 
 @case
@@ -22,6 +22,11 @@ def verbs():
             refused(verb, "--nonsense", code=2, says="nonsense")
     for verb in ("schema", "doctor", "version"):
         refused(verb, "extra", code=2, says="extra")
+    refused("version", "--json", code=2, says="json")
+    refused("eval", "lenet", "--out", "file", code=2, says="out")
+    for verb in ("train", "eval", "predict", "bench"):
+        help_text = bdl(verb, "--help").out
+        check("  --json " in help_text and "  --threads N " in help_text, help_text)
     refused("layers", "conv2d", "extra", code=2, says="extra")
 
 
@@ -67,7 +72,8 @@ def nearest_names():
     check("fp32" in train("lenet", "--data", DIGITS, "--precision", "fp23"))
     check("norm" in train("lenet", "--data", DIGITS, "--clip", "nrm(1)"))
     check("'conv2d'" in refused("layers", "conv2"))
-    refused("bench", "nothing", says="nothing")
+    check("'lenet_train'" in refused("bench", "lenet_trian"))
+    refused("bench", "nothing", says=["nothing", "lenet_train, ", "allreduce_4b"])
 
 
 @case
@@ -91,7 +97,28 @@ def wrong_files():
     refused("inspect", "empty", says="empty")
     refused("inspect", "text.json", says="text.json")
     refused("predict", "lenet", says="--data")
-    refused("predict", "lenet", "nowhere.png", says="nowhere.png")
+    check(refused("predict", "lenet", "nowhere.png").endswith("cannot open 'nowhere.png': No such file or directory"))
+    refused("predict", "lenet", "a.png", "b.png", says=["none of the first 2 images", "b.png"])
+
+
+@case
+def line_feeds_in_names():
+    """One error is one line, whatever the names in it hold."""
+    refused("predict", "lenet", "two\nlines.png", says="two\\nlines.png")
+    refused("predict", "lenet", "\033[31mred.png", says="\\x1b[31mred.png")
+    refused("train", "two\nlines", "--data", DIGITS, says="two\\nlines")
+    refused("train", "lenet", "--data", "csv:two\nlines.csv", says="two\\nlines.csv")
+    refused("two\nlines", code=2)
+    refused("bench", "two\nlines")
+    refused("train", "lenet", "two\nlines", "--data", DIGITS, code=2)
+    refused("predict", "lenet", "--data", DIGITS, "--out", "two\nlines/file")
+    os.mkdir("class")
+    for name in ("two\nlines.png", "fine.png"):
+        png(os.path.join("class", name), 28, 28, bytes(28 * 28))
+    with open("class/two\nlines.png", "wb"):
+        pass
+    err = bdl("train", "linear", "--data", "images:.", "--iterations", "1", "--most-broken", "0.9").err
+    check("two\\nlines.png" in err and all(line.startswith(("bdl: ", "epoch ")) for line in err.splitlines()), err)
 
 
 @case
@@ -126,6 +153,7 @@ def listings():
     check(doctor["threads"] >= 1 and doctor["kernels"] and "advice" in doctor, doctor)
     check(doctor["kernels"] in bdl("doctor").out)
     plan = bdl("inspect", "lenet", "--plan", "--threads", "1").out
+    check(not [line for line in plan.splitlines() if line.endswith(" ")], plan)
     check("segment" in plan and "weights" in plan and "memory" in plan, plan)
     check("lenet_train" in bdl("bench").out)
 

@@ -69,6 +69,35 @@ BDL_TEST(trigger_fires_as_its_condition_says)
     }
 }
 
+/* What fired is told as it was written. */
+BDL_TEST(trigger_tells_what_held)
+{
+    static const struct {
+        const char *text;
+        double values[N_NAMES];
+        const char *reason;
+    } told[] = {
+        {"top1 >= 98%", {0, 0, 0, 0.99}, "top1 >= 98%"},
+        {"top1>=0.98 or epoch >= 20", {20, 0, 0, 0.5}, "epoch >= 20"},
+        {"top1>=0.98 or epoch >= 20", {20, 0, 0, 0.98}, "top1>=0.98"},
+        {" epoch >= 9 or (loss < 0.1 and top1 > 0.5 )", {0, 0, 0, 0.6}, "loss < 0.1 and top1 > 0.5"},
+        {"(epoch >= 9 or loss < 0.1) and top1 > 0.5", {0, 0, 0, 0.6}, "loss < 0.1 and top1 > 0.5"},
+    };
+    char text[64], cut[8];
+    for (int64_t i = 0; i < BDL__COUNT_OF(told); i++) {
+        bdl__arena arena;
+        bdl__trigger *trigger = NULL;
+        bdl__arena_init(&arena, bdl__default_allocator());
+        REQUIRE_OK(bdl__trigger_parse(&arena, told[i].text, names, N_NAMES, &trigger));
+        CHECK(bdl__trigger_fires(trigger, told[i].values));
+        bdl__trigger_reason(trigger, told[i].values, text, sizeof text);
+        CHECK_STR_EQ(text, told[i].reason);
+        bdl__trigger_reason(trigger, told[i].values, cut, sizeof cut);
+        CHECK(strlen(cut) == sizeof cut - 1 && strncmp(cut, text, sizeof cut - 1) == 0);
+        bdl__arena_free(&arena);
+    }
+}
+
 static const struct {
     const char *text;
     bdl_status status;
@@ -132,5 +161,5 @@ BDL_TEST(trigger_survives_failing_allocations)
     }
 }
 
-BDL_TEST_MAIN(trigger_fires_as_its_condition_says, trigger_names_what_is_wrong_and_where,
+BDL_TEST_MAIN(trigger_fires_as_its_condition_says, trigger_tells_what_held, trigger_names_what_is_wrong_and_where,
               trigger_bounds_depth_and_length, trigger_survives_failing_allocations)

@@ -12,16 +12,16 @@ _bdl() {
         words="table csv jsonl"
     elif [[ $word == --* ]]; then
         case $verb in
-        train) words="--data --val --batch --epochs --iterations --until --optim --schedule --loss --metrics --target --precision --transform --clip --seed --checkpoint --every --keep --resume --start --seconds --bucket --wire --save --log --summary --most_broken --readers --threads --json --quiet --help" ;;
-        launch) words="--threads --help -n -- train" ;;
-        eval) words="--data --batch --loss --metrics --target --most_broken --transform --precision --threads --json --quiet --help" ;;
-        predict) words="--data --top --batch --transform --precision --threads --format --out --json --help" ;;
-        inspect) words="--plan --predict --json --batch --loss --precision --threads --help" ;;
+        train) words="--data --val --batch --epochs --iterations --until --optim --schedule --loss --metrics --target --precision --transform --clip --seed --checkpoint --every --keep --resume --start --seconds --bucket --wire --save --log --summary --most_broken --readers --json --threads --quiet --help" ;;
+        launch) words="-n --threads -- train" ;;
+        eval) words="--data --batch --loss --metrics --target --most_broken --transform --precision --json --threads --quiet --help" ;;
+        predict) words="--data --top --batch --transform --precision --json --format --out --threads --quiet --help" ;;
+        inspect) words="--plan --predict --json --batch --loss --precision --threads --quiet --help" ;;
         layers) words="--help" ;;
         schema) words="--json --help" ;;
-        bench) words="--threads --json --help" ;;
-        doctor) words="--threads --json --help" ;;
-        version) words="" ;;
+        bench) words="--json --threads --quiet --help" ;;
+        doctor) words="--json --threads --help" ;;
+        version) words="--help" ;;
         esac
     elif [ "$verb" = layers ]; then
         words="abs adaptive_avg_pool2d adaptive_max_pool2d add add_constant avg_pool2d batch_norm bce bce_with_logits clamp concat conv2d cross_entropy div dropout elu erf exp expm1 flatten floor gelu gradient_reversal group_norm hard_shrink hard_sigmoid hard_swish hard_tanh identity instance_norm l1 layer_norm leaky_relu linear log log1p log_sigmoid log_softmax lrn mae max_pool2d maximum minimum mish mse mul mul_constant narrow negative nll pad permute power prelu reciprocal relu relu6 reshape rms_norm select selu sigmoid silu smooth_l1 soft_shrink softmax softmin softplus softsign spatial_dropout split sqrt square squeeze sub tanh tanh_shrink threshold top1 top5 top_k transpose unsqueeze"

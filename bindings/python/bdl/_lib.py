@@ -91,6 +91,7 @@ class Event(ctypes.Structure):
         ("reason", c_char_p),
         ("epochs", c_int64),
         ("seconds_left", c_double),
+        ("condition", c_char_p),
     ]
 
 
