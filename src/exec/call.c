@@ -91,7 +91,7 @@ static void set_weights(bdl__exec *exec, const bdl__op *op, bdl__cx *cx, bdl__te
             cx->diff_weights_mode[w] = BDL__WRITE; /* wanted; the sink knows where it goes */
             continue;
         }
-        leaf = leaf ? leaf : bdl__exec_leaf(exec, team, i_shard);
+        leaf = leaf ? leaf : bdl__exec_leaf(team, i_shard);
         cx->diff_weights[w] = leaf + (size_t)op->leaf_offset[w] * plan->scalar_size;
         cx->diff_weights_mode[w] = starts_shard && !op->leaf_adds[w] ? BDL__WRITE : BDL__ADD;
     }

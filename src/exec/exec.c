@@ -52,41 +52,44 @@ static bdl_status alloc(bdl__exec *exec, int64_t n, size_t size, void *to)
 }
 
 /* Teams take neighbouring shards; their slots are laid out one after another in the workspace. */
-static int64_t make_teams(const bdl__exec *exec, const bdl__segment *segment, bdl__team *teams)
+static size_t make_teams(const bdl__exec *exec, const bdl__segment *segment, bdl__team *teams)
 {
-    int64_t n_slots = 0;
+    int64_t n_leaves = 0;
+    const size_t leaf_size =
+        bdl__align_up((size_t)segment->leaf_count * exec->plan->scalar_size, BDL__ALIGNMENT);
     const int64_t first = exec->plan->first_shard, n_shards = exec->plan->end_shard - first;
     for (int t = 0; t < segment->n_teams; t++) {
         bdl__split_range(n_shards, t, segment->n_teams, &teams[t].first_shard, &teams[t].end_shard);
         teams[t].first_shard += first;
         teams[t].end_shard += first;
-        n_slots += bdl__tree_slots(teams[t].first_shard, teams[t].end_shard, teams[t].slot) + 1;
+        teams[t].leaf_size = leaf_size;
+        n_leaves += bdl__tree_slots(teams[t].first_shard, teams[t].end_shard, teams[t].slot) + 1;
     }
-    return segment->leaf_count > 0 ? n_slots : 0;
+    return (size_t)n_leaves * leaf_size;
 }
 
 typedef struct layout {
     size_t parts, teams, leaves, scratch, total;
 } layout;
 
-static layout lay_out(const bdl__exec *exec, int64_t n_leaves)
+static layout lay_out(const bdl__exec *exec, size_t leaves_size)
 {
     const bdl__plan *const plan = exec->plan;
     layout l = {0};
     l.parts = 0;
     l.teams = l.parts + (size_t)plan->n_parts * plan->part_size;
     l.leaves = l.teams + (size_t)plan->options.n_workers * plan->team_size;
-    l.scratch = l.leaves + (size_t)n_leaves * exec->leaf_size;
+    l.scratch = l.leaves + leaves_size;
     l.total = l.scratch + (size_t)plan->options.n_workers * plan->scratch_size;
     return l;
 }
 
-static int64_t most_leaves(const bdl__exec *exec)
+static size_t most_leaves(const bdl__exec *exec)
 {
-    int64_t most = 0;
+    size_t most = 0;
     for (int64_t s = 0; s < exec->plan->n_segments; s++) {
-        const int64_t n = make_teams(exec, &exec->plan->segments[s], exec->teams[s]);
-        most = BDL__MAX(most, n);
+        const size_t size = make_teams(exec, &exec->plan->segments[s], exec->teams[s]);
+        most = BDL__MAX(most, size);
     }
     return most;
 }
@@ -113,8 +116,6 @@ static bdl_status prepare(bdl__exec *exec)
     BDL__TRY(alloc(exec, 2 * n_heads * plan->n_parts, sizeof(double), &exec->head_rows));
     BDL__TRY(alloc(exec, 2 * n_heads, sizeof(double), &exec->heads));
     BDL__TRY(alloc(exec, 1, plan->packed_size, &exec->packed));
-    exec->leaf_size =
-        bdl__align_up((size_t)plan->max_leaf_count * plan->scalar_size, BDL__ALIGNMENT);
     exec->workspace_size = lay_out(exec, most_leaves(exec)).total;
     return reserve(exec->workspace, BDL__MAX(exec->workspace_size, BDL__ALIGNMENT));
 }
@@ -254,7 +255,7 @@ static void run_depth(bdl__exec *exec, const bdl__segment *segment, int i_team, 
         }
         if (segment->leaf_count > 0 && rank == 0) {
             bdl__exec_push(exec, team, shard, 0, segment->leaf_count,
-                           bdl__exec_leaf(exec, team, shard));
+                           bdl__exec_leaf(team, shard));
         }
         bdl__barrier_wait(&exec->team_barriers[i_team], segment->team_size);
     }
@@ -270,7 +271,7 @@ static bool must_be_in_order(const bdl__planned_step *planned, const bdl__op *op
 static void push_op(bdl__exec *exec, bdl__team *team, const bdl__op *op, int64_t shard)
 {
     const bdl__planned_step *const planned = &exec->plan->steps[op->i_step];
-    char *const leaf = bdl__exec_leaf(exec, team, shard);
+    char *const leaf = bdl__exec_leaf(team, shard);
     for (int w = 0; w < planned->step.n_weights; w++) {
         if (op->leaf_offset[w] >= 0) {
             const int64_t count = bdl__round_up(
@@ -409,8 +410,8 @@ static void place_memory(bdl__exec *exec)
             bdl__team *const team = &exec->teams[s][t];
             const int n = bdl__tree_slots(team->first_shard, team->end_shard, team->slot);
             team->carry = leaf;
-            team->slots = leaf + exec->leaf_size;
-            leaf += (size_t)(n + 1) * exec->leaf_size;
+            team->slots = leaf + team->leaf_size;
+            leaf += (size_t)(n + 1) * team->leaf_size;
         }
     }
 }

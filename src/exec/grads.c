@@ -29,17 +29,17 @@ static void add(void *dst, const void *a, const void *b, int64_t n, bool is_f64)
     }
 }
 
-static char *slot_at(const bdl__exec *exec, const bdl__team *team, int place)
+static char *slot_at(const bdl__team *team, int place)
 {
     assert(team->slot[place] >= 0);
-    return team->slots + (size_t)team->slot[place] * exec->leaf_size;
+    return team->slots + (size_t)team->slot[place] * team->leaf_size;
 }
 
-void *bdl__exec_leaf(bdl__exec *exec, bdl__team *team, int64_t i_shard)
+void *bdl__exec_leaf(bdl__team *team, int64_t i_shard)
 {
     return bdl__tree_merges(team->first_shard, 0, i_shard)
                ? team->carry
-               : slot_at(exec, team, bdl__tree_place(0, i_shard));
+               : slot_at(team, bdl__tree_place(0, i_shard));
 }
 
 void bdl__exec_push(bdl__exec *exec, bdl__team *team, int64_t i_shard, int64_t offset, int64_t count,
@@ -51,19 +51,19 @@ void bdl__exec_push(bdl__exec *exec, bdl__team *team, int64_t i_shard, int64_t o
     int level = 0;
     int64_t i = i_shard;
     if (!bdl__tree_merges(team->first_shard, 0, i)) {
-        char *const slot = slot_at(exec, team, bdl__tree_place(0, i)) + at;
+        char *const slot = slot_at(team, bdl__tree_place(0, i)) + at;
         if (slot != values) {
             memcpy(slot, values, (size_t)count * scalar_size);
         }
         return;
     }
     while (bdl__tree_merges(team->first_shard, level, i)) {
-        const char *const left = slot_at(exec, team, bdl__tree_place(level, i - 1)) + at;
+        const char *const left = slot_at(team, bdl__tree_place(level, i - 1)) + at;
         level++;
         i >>= 1;
         char *const dst = bdl__tree_merges(team->first_shard, level, i)
                               ? values
-                              : slot_at(exec, team, bdl__tree_place(level, i)) + at;
+                              : slot_at(team, bdl__tree_place(level, i)) + at;
         add(dst, left, values, count, is_f64);
     }
 }
@@ -86,7 +86,7 @@ void bdl__grad_commit(bdl__cx *cx, int i_weight, int64_t offset, int64_t count, 
     assert(begin <= i_slice && i_slice < end);
     const size_t scalar_size = exec->plan->scalar_size;
     char *const kept =
-        (char *)bdl__exec_leaf(exec, sink->team, i_shard) + (size_t)(leaf + offset) * scalar_size;
+        (char *)bdl__exec_leaf(sink->team, i_shard) + (size_t)(leaf + offset) * scalar_size;
     const bool is_first = i_slice == begin && !sink->op->leaf_adds[i_weight];
     if (is_first) {
         if (end == begin + 1) {
@@ -192,7 +192,7 @@ static held held_nodes(bdl__exec *exec, const bdl__segment *segment, const bdl__
         for (int k = 0; k < n; k++) {
             all.nodes[all.n++] = (bdl__node_grads){
                 .node = nodes[k],
-                .data = slot_at(exec, &teams[t], bdl__tree_place(nodes[k].level, nodes[k].i))};
+                .data = slot_at(&teams[t], bdl__tree_place(nodes[k].level, nodes[k].i))};
         }
     }
     return all;

@@ -16,8 +16,9 @@ struct bdl__workspace {
 typedef struct bdl__team {
     int64_t first_shard, end_shard;
     int8_t slot[BDL__TREE_PLACES];
-    char *slots; /* n_slots leaves of the largest segment */
-    char *carry; /* one leaf: a sum on its way up */
+    size_t leaf_size; /* bytes of the segment's gradients */
+    char *slots;      /* leaves */
+    char *carry;      /* one leaf: a sum on its way up */
 } bdl__team;
 
 /* Where a takes_many step's gradients go: handed to layers as cx->grad_sink. */
@@ -42,7 +43,6 @@ struct bdl__exec {
     bdl__model *model;
     bdl__workspace *workspace;
     void *grads;
-    size_t leaf_size; /* bytes of a leaf of the largest segment */
 
     size_t workspace_size;
     bdl__team **teams; /* [n_segments][n_teams of it] */
@@ -92,7 +92,7 @@ static inline int64_t bdl__exec_shard_of(const bdl__exec *exec, int64_t i_slice)
 }
 
 /* Where the leaf of a shard is written: the slot it will stay in, or the carry. */
-void *bdl__exec_leaf(bdl__exec *exec, bdl__team *team, int64_t i_shard);
+void *bdl__exec_leaf(bdl__team *team, int64_t i_shard);
 /* One worker's share of the segment's sums over all teams: into exec->grads, or, with other ranks, the sums
  * of this rank's nodes into the partials. */
 void bdl__exec_reduce(bdl__exec *exec, const bdl__segment *segment, bdl__team *teams, int worker,

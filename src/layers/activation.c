@@ -233,7 +233,8 @@ static const bdl__activation_layer relu_layer = {
     .layer = {BDL__ACTIVATION_HOOKS, .name = "relu",
               .names = {.pytorch = "ReLU", .torch = "ReLU", .keras = "ReLU"}, .since = "0.1",
               .summary = "Zero below zero.", .doc = "max(x, 0), any shape.",
-              .schema = BDL_NO_FIELDS("relu"), .flags = BDL__IN_PLACE | BDL__HAS_KINKS,
+              .schema = BDL_NO_FIELDS("relu"),
+              .flags = BDL__IN_PLACE | BDL__HAS_KINKS | BDL__READS_SIGN,
               .infer = bdl__activation_infer_dst},
     .function = BDL__ACTIVATION_relu,
 };

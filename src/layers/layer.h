@@ -223,8 +223,11 @@ enum {
     BDL__DIFFERS_IN_TRAINING = 4,
     BDL__NO_GRADIENT = 8,     /* output does not depend smoothly on the input */
     BDL__HAS_KINKS = 16,      /* gradient checks must avoid points of non-differentiability */
-    BDL__VIEW = 32            /* dst has src's elements in the same order: the planner makes dst an
+    BDL__VIEW = 32,           /* dst has src's elements in the same order: the planner makes dst an
                                * alias and may skip the step */
+    BDL__MASKS = 64,          /* in training, each element of dst is src's times a positive number, or 0
+                               * and passes no gradient */
+    BDL__READS_SIGN = 128     /* backward only asks which elements of dst are above 0 */
 };
 
 /* Ports: "input", "input,target"; a trailing "..." means one or more of the last. */

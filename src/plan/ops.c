@@ -250,14 +250,46 @@ static void make_alias(bdl__plan *plan, int32_t i_area, int32_t i_root)
     root->is_pinned |= area->is_pinned;
 }
 
-/* Whether `to` may be written over `from` in op o: nobody reads `from` later. */
-static bool may_replace(const bdl__plan *plan, int32_t from, int32_t to, int64_t o)
+static bool reads_area(const bdl__plan *plan, const bdl__op *op, const bdl__area *root)
+{
+    const bdl__planned_step *const planned = &plan->steps[op->i_step];
+    for (int i = 0; i < planned->step.n_in; i++) {
+        if ((!op->is_backward || reads_in_backward(plan, op->i_step, false)) &&
+            bdl__plan_area(plan, op->src_area[i]) == root) {
+            return true;
+        }
+    }
+    for (int i = 0; i < planned->step.n_out; i++) {
+        if ((!op->is_backward || reads_in_backward(plan, op->i_step, true)) &&
+            bdl__plan_area(plan, planned->dst_area[i]) == root) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether all that is read of an area after op o are signs, in backward: then a layer that masks, such as
+ * dropout after relu, may write over it. */
+static bool signs_suffice(const bdl__plan *plan, const bdl__area *root, int64_t o)
+{
+    for (int64_t p = o + 1; p < plan->n_ops; p++) {
+        const bdl__op *const op = &plan->ops[p];
+        const unsigned flags = plan->steps[op->i_step].step.layer->flags;
+        if (reads_area(plan, op, root) && !(op->is_backward && flags & BDL__READS_SIGN)) {
+            return false;
+        }
+    }
+    return !root->is_pinned;
+}
+
+/* Whether `to` may be written over `from` in op o: nobody reads `from` later, or signs at most. */
+static bool may_replace(const bdl__plan *plan, int32_t from, int32_t to, int64_t o, bool masks)
 {
     const bdl__area *const root = bdl__plan_area(plan, from);
     const bdl__area *const area = &plan->areas[to];
     return area->alias < 0 && area->kind == BDL__AREA_PART && root != area &&
-           root->kind == BDL__AREA_PART && root->last_op == o && root->size == area->size &&
-           area->first_op == o;
+           root->kind == BDL__AREA_PART && root->size == area->size && area->first_op == o &&
+           (root->last_op == o || (masks && signs_suffice(plan, root, o)));
 }
 
 static void alias_forward(bdl__plan *plan, int64_t o)
@@ -274,7 +306,8 @@ static void alias_forward(bdl__plan *plan, int64_t o)
             make_alias(plan, dst, bdl__plan_root(plan, src));
             op->is_dropped = true;
         }
-    } else if ((flags & BDL__IN_PLACE) && may_replace(plan, src, dst, o)) {
+    } else if ((flags & BDL__IN_PLACE) &&
+               may_replace(plan, src, dst, o, flags & BDL__MASKS)) {
         make_alias(plan, dst, bdl__plan_root(plan, src));
     }
 }
@@ -290,7 +323,7 @@ static void alias_backward(bdl__plan *plan, int64_t o)
         return;
     }
     const int32_t diff_dst = planned->diff_dst_area[0], diff_src = op->diff_src_area[0];
-    if (may_replace(plan, diff_dst, diff_src, o)) {
+    if (may_replace(plan, diff_dst, diff_src, o, false)) {
         make_alias(plan, diff_src, bdl__plan_root(plan, diff_dst));
         op->is_dropped = (flags & BDL__VIEW) != 0;
     }

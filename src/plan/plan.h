@@ -139,7 +139,6 @@ typedef struct bdl__plan {
     size_t part_size, team_size, scratch_size, packed_size;
     bool packs_by_segment; /* weights are packed at the start of each segment, not once a step */
     int64_t sums_count; /* doubles of all totals */
-    int64_t max_leaf_count;
 } bdl__plan;
 
 /* Whether a plan with few_samples should predict `n` samples, one by one: few of them, a graph of many

@@ -105,7 +105,6 @@ static void fill_segment(bdl__plan *plan, bdl__segment *segment, bool *was_writt
         }
     }
     segment->end_leaf_range = plan->n_leaf_ranges;
-    plan->max_leaf_count = BDL__MAX(plan->max_leaf_count, segment->leaf_count);
     choose_teams(plan, segment);
 }
 

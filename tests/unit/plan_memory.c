@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which values share memory: dropout may write over what relu gave, but only where nobody else reads that. */
+#include "graph/graph.h"
+#include "plan/plan.h"
+#include "test.h"
+
+static bdl__graph *new_graph(void)
+{
+    bdl__graph *graph = NULL;
+    const bdl__shape shape = {.rank = 1, .dim = {6}};
+    CHECK_OK(bdl__graph_create(bdl__default_allocator(), "net", &graph));
+    CHECK_OK(bdl__graph_add_input(graph, "input", &shape, false));
+    return graph;
+}
+
+static void add(bdl__graph *graph, const char *type, const char *name, const char *params,
+                const char *a, const char *b)
+{
+    const char *const inputs[] = {a, b};
+    CHECK_OK(bdl__graph_add_text(graph, type, name, params, inputs, b ? 2 : 1, NULL));
+}
+
+/* The area of a node's output. */
+static const bdl__area *output_of(const bdl__plan *plan, const bdl__graph *graph, const char *name)
+{
+    for (int64_t i = 0; i < graph->n_nodes; i++) {
+        if (graph->nodes[i] == bdl__graph_find(graph, name)) {
+            return bdl__plan_area(plan, plan->steps[i].dst_area[0]);
+        }
+    }
+    CHECK(!"there is such a node");
+    return NULL;
+}
+
+/* Whether the outputs of two nodes are the same memory in a plan for training; the graph is freed. */
+static bool is_shared(bdl__graph *graph, const char *first, const char *second)
+{
+    bdl__plan *plan = NULL;
+    CHECK_OK(bdl__graph_finish(graph));
+    const bdl__plan_options options = {.graph = graph,
+                                       .is_training = true,
+                                       .target = BDL__TARGET_LANE1,
+                                       .n_workers = 1,
+                                       .n_slices = 1,
+                                       .global_batch = BDL__SLICE,
+                                       .external_diffs = true};
+    CHECK_OK(bdl__plan_create(bdl__default_allocator(), &options, &plan));
+    bool result = false;
+    if (plan != NULL) {
+        result = output_of(plan, graph, first) == output_of(plan, graph, second);
+    }
+    bdl__plan_free(plan);
+    bdl__graph_release(graph);
+    return result;
+}
+
+BDL_TEST(dropout_writes_over_relu)
+{
+    bdl__graph *const g = new_graph();
+    add(g, "linear", "fc", "out_features=4", "input", NULL);
+    add(g, "relu", "relu", "", "fc", NULL);
+    add(g, "dropout", "dropout", "p=0.5", "relu", NULL);
+    add(g, "linear", "last", "out_features=2", "dropout", NULL);
+    CHECK(is_shared(g, "relu", "dropout"));
+}
+
+BDL_TEST(dropout_keeps_values_that_backward_needs)
+{
+    bdl__graph *const g = new_graph();
+    add(g, "linear", "fc", "out_features=4", "input", NULL);
+    add(g, "tanh", "tanh", "", "fc", NULL); /* its gradient is 1 - tanh^2 */
+    add(g, "dropout", "dropout", "p=0.5", "tanh", NULL);
+    add(g, "linear", "last", "out_features=2", "dropout", NULL);
+    CHECK(!is_shared(g, "tanh", "dropout"));
+}
+
+BDL_TEST(dropout_keeps_values_that_another_layer_reads)
+{
+    bdl__graph *const g = new_graph();
+    add(g, "linear", "fc", "out_features=4", "input", NULL);
+    add(g, "relu", "relu", "", "fc", NULL);
+    add(g, "dropout", "dropout", "p=0.5", "relu", NULL);
+    add(g, "add", "sum", "", "dropout", "relu");
+    CHECK(!is_shared(g, "relu", "dropout"));
+}
+
+BDL_TEST(dropout_keeps_values_that_are_results)
+{
+    bdl__graph *const g = new_graph();
+    add(g, "linear", "fc", "out_features=4", "input", NULL);
+    add(g, "relu", "relu", "", "fc", NULL);
+    add(g, "dropout", "dropout", "p=0.5", "relu", NULL);
+    CHECK_OK(bdl__graph_add_output(g, "relu"));
+    CHECK_OK(bdl__graph_add_output(g, "dropout"));
+    CHECK(!is_shared(g, "relu", "dropout"));
+}
+
+BDL_TEST_MAIN(dropout_writes_over_relu, dropout_keeps_values_that_backward_needs,
+              dropout_keeps_values_that_another_layer_reads, dropout_keeps_values_that_are_results)
