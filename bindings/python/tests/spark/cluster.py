@@ -78,14 +78,19 @@ def descendants(pid):
     return found
 
 
+def spark_class(*arguments):
+    """The command that runs a class of Spark."""
+    return [str(spark_home() / "bin/spark-class"), *arguments]
+
+
 class Process:
     """A JVM with its log."""
 
-    def __init__(self, name, arguments, directory):
+    def __init__(self, name, command, directory):
         self.log = directory / f"{name}.log"
         with open(self.log, "wb") as log:
-            self.process = subprocess.Popen([str(spark_home() / "bin/spark-class"), *arguments], stdout=log, stderr=log,
-                                            stdin=subprocess.DEVNULL, env=environment(), cwd=directory)
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment(),
+                                            cwd=directory)
         self.name = name
 
     def text(self):
@@ -117,8 +122,8 @@ class Standalone:
         self.directory = pathlib.Path(directory)
         port = free_port()
         self.url = f"spark://127.0.0.1:{port}"
-        self.master = Process("master", ["org.apache.spark.deploy.master.Master", "--host", "127.0.0.1", "--port", str(port),
-                                         "--webui-port", "0"], self.directory)
+        self.master = Process("master", spark_class("org.apache.spark.deploy.master.Master", "--host", "127.0.0.1", "--port",
+                                                    str(port), "--webui-port", "0"), self.directory)
         self.workers = []
         try:
             self.master.wait_for_text("New state: ALIVE|I have been elected leader")
@@ -132,8 +137,9 @@ class Standalone:
         name = f"worker-{len(self.workers)}"
         place = self.directory / name
         place.mkdir()
-        worker = Process(name, ["org.apache.spark.deploy.worker.Worker", "--host", "127.0.0.1", "--webui-port", "0", "--cores",
-                                str(cores), "--memory", memory, "--work-dir", str(place), self.url], self.directory)
+        worker = Process(name, spark_class("org.apache.spark.deploy.worker.Worker", "--host", "127.0.0.1", "--webui-port", "0",
+                                           "--cores", str(cores), "--memory", memory, "--work-dir", str(place), self.url),
+                         self.directory)
         self.workers.append(worker)
         worker.wait_for_text("Successfully registered with master")
 
@@ -164,9 +170,9 @@ class Connect:
                    "spark.ui.enabled": "false", "spark.sql.artifact.copyFromLocalToFs.allowDestLocal": "true",
                    **dict(settings)}
         confs = [part for key, value in options.items() for part in ("--conf", f"{key}={value}")]
-        self.server = Process("connect", ["org.apache.spark.deploy.SparkSubmit", "--class",
-                                          "org.apache.spark.sql.connect.service.SparkConnectServer", "--master", master, *confs,
-                                          "spark-internal"], pathlib.Path(directory))
+        self.server = Process("connect", spark_class("org.apache.spark.deploy.SparkSubmit", "--class",
+                                                     "org.apache.spark.sql.connect.service.SparkConnectServer", "--master",
+                                                     master, *confs, "spark-internal"), pathlib.Path(directory))
         wait_for("Spark Connect server", lambda: listens(self.port))
 
     def stop(self):
