@@ -4,7 +4,8 @@
  *
  *     generic [--seed N] [--case NAME] [--check NAME] [--list] [--layers]
  *
- * A failure prints the line that repeats it. BDL_TEST_SMALL keeps to the first case of each layer.
+ * `--case conv2d` stands for all cases of conv2d. A failure prints the line that repeats it.
+ * BDL_TEST_SMALL keeps to the first case of each layer.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,7 +74,9 @@ static void run_check(const named_check *named, const char *subject, const layer
 
 static bool is_wanted(const char *subject)
 {
-    return !*state.only_subject || strcmp(state.only_subject, subject) == 0;
+    const size_t size = strlen(state.only_subject);
+    const bool begins = strncmp(state.only_subject, subject, size) == 0;
+    return size == 0 || (begins && (subject[size] == '\0' || subject[size] == '/'));
 }
 
 static void run_cases(void)

@@ -93,6 +93,7 @@ static double *doubles(int64_t n)
 }
 
 static int64_t n_failed;
+static bool was_chosen[3][BDL__CONV_ONEDNN + 1]; /* forward, backward data, backward weights */
 
 static void check(bool ok)
 {
@@ -206,6 +207,9 @@ static void try_config(const struct config *c, bdl__target target, bdl__precisio
     REQUIRE(fake_make(&f, layer, params, &src, n_samples, target, precision));
     const struct cut plain = {.parts_per_call = 1, .team_size = 1};
     const bdl__conv_state *state = f.step.state;
+    was_chosen[0][state->forward] = true;
+    was_chosen[1][state->backward_data] = true;
+    was_chosen[2][state->backward_weights] = true;
     fake_run(&f, &plain, 0);
     compare(&f, &state->dims, tolerance_of(state));
     compare_cuts(&f);
@@ -223,6 +227,10 @@ static const struct config corner_cases[] = {
     {16, 4, 4, 32, 3, 3, 1, 1, 1, 1, 1, 1, 1, false, true},
     {33, 8, 8, 35, 3, 3, 1, 1, 1, 1, 1, 1, 1, false, true},
     {12, 8, 8, 19, 3, 3, 1, 1, 1, 1, 1, 1, 1, true, true},
+    /* Winograd by tiles of 2x2: whole, then cut, forward and backward weights, and backward data */
+    {53, 6, 6, 55, 3, 3, 1, 1, 1, 1, 1, 1, 1, false, true},
+    {39, 7, 8, 42, 3, 3, 1, 1, 0, 0, 1, 1, 1, false, true},
+    {41, 5, 6, 43, 3, 3, 1, 1, 2, 2, 1, 1, 1, false, true},
     /* pointwise, also strided */
     {20, 6, 7, 25, 1, 1, 1, 1, 0, 0, 1, 1, 1, false, true},
     {20, 8, 8, 18, 1, 1, 2, 2, 0, 0, 1, 1, 1, false, false},
@@ -264,6 +272,12 @@ static void corners(bdl__target target)
 BDL_TEST(conv_agrees_with_the_plain_sum_in_corner_cases)
 {
     on_every_target(corners);
+    for (int direction = 0; direction < 3; direction++) {
+        CHECK(was_chosen[direction][BDL__CONV_WINOGRAD4]);
+        CHECK(was_chosen[direction][BDL__CONV_WINOGRAD2]);
+        CHECK(direction == 2 || was_chosen[direction][BDL__CONV_DIRECT]);
+    }
+    CHECK(was_chosen[2][BDL__CONV_LANE_SUMS] && was_chosen[2][BDL__CONV_FEATURE_LANES]);
 }
 
 /* Channels that are added up in blocks, planes that are read in place, whole pages among them. */
