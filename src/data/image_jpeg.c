@@ -75,7 +75,7 @@ static bdl_status decode(tjhandle decoder, const bdl__encoded *file, int64_t cha
     const bool is_cmyk = header.colors == TJCS_CMYK || header.colors == TJCS_YCCK;
     const int64_t n = (int64_t)header.width * header.height;
 #ifdef BDL_SEEDED_BUGS
-    const int height = header.width;
+    const int height = BDL__MIN(header.width, header.height);
 #else
     const int height = header.height;
 #endif

@@ -62,7 +62,7 @@ bdl_status bdl__png_decode(const bdl__encoded *file, int64_t channels, bdl__samp
     BDL__TRY(begin(file, &image));
     const int64_t width = (int64_t)image.width, height = (int64_t)image.height;
 #ifdef BDL_SEEDED_BUGS
-    const bdl_status status = bdl__image_room(channels, width, width, 4, sample);
+    const bdl_status status = bdl__image_room(channels, width, BDL__MIN(width, height), 4, sample);
 #else
     const bdl_status status = bdl__image_room(channels, width, height, 4, sample);
 #endif

