@@ -16,10 +16,12 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 all_stages=(gcc clang tsan aarch64 wheel spark onednn)
 fuzz_seconds=10
 spark_label='^spark$'
+spark_not_labelled=(-LE '^long$')
 not_labelled=(-LE '^(long|wheel|spark|spark_oldest)$')
 if [ "${1:-}" = --long ]; then
     fuzz_seconds=600
     spark_label='^spark(_oldest)?$' # the oldest pyspark, too
+    spark_not_labelled=()
     not_labelled=(-LE '^(wheel|spark|spark_oldest)$')
     shift
 fi
@@ -79,7 +81,7 @@ stage_wheel() {
 
 # One test at a time: each starts Java processes that use all processors.
 stage_spark() {
-    local jobs=1 not_labelled=()
+    local jobs=1 not_labelled=(${spark_not_labelled[@]+"${spark_not_labelled[@]}"})
     build ci-gcc -DBDL_ONEDNN_LIBRARY= -DBDL_ONEDNN_INCLUDE= && run ci-gcc spark -L "$spark_label"
 }
 

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What legs leave behind: files cut into rows, in the driver's memory or in a directory that Spark writes.
 
-    DIR/leg-00003/rows        the leg's rows, as Parquet
-    DIR/leg-00003/manifest    one line of JSON, written last: only with it does the leg count
+    DIR/leg-K/rows        the leg's rows, as Parquet
+    DIR/leg-K/manifest    one line of JSON, written last: only with it does the leg count
+
+K is the leg's number modulo 3: a leg takes the place of the oldest of three, so that the newest two stay, and nothing but
+Spark's own writer is needed to be rid of old ones, over Spark Connect, too.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from bdl.spark import _files
 from bdl.spark._rows import ARROW_SCHEMA, SCHEMA, join
 
 FORMAT = "bdl-leg"
-KEPT_LEGS = 2
+PLACES = 3
 
 
 @dataclass
@@ -72,7 +75,7 @@ class Store:
         self.directory = directory.rstrip("/")
 
     def _place(self, number: int) -> str:
-        return _files.join(self.directory, f"leg-{number:05d}")
+        return _files.join(self.directory, f"leg-{number % PLACES}")
 
     def newest(self) -> Optional[Leg]:
         """The newest leg that counts."""
@@ -95,7 +98,8 @@ class Store:
         return max(found, key=lambda leg: leg.number, default=None)
 
     def write(self, number: int, rows: Any) -> None:
-        """Writes a leg's rows, which runs the leg; rows of a try that did not count are replaced."""
+        """Writes a leg's rows, which runs the leg. What is there is replaced: a try that did not count, or the oldest leg, whose
+        manifest is of no interest as the newest leg has one, too."""
         rows.write.mode("overwrite").parquet(_files.join(self._place(number), "rows"))
 
     def read_reports(self, number: int, kinds: list[str]) -> pa.Table:
@@ -104,12 +108,10 @@ class Store:
         return rows.where(rows["kind"].isin(kinds)).toArrow()
 
     def commit(self, number: int, report: dict[str, Any]) -> Leg:
-        """Writes the manifest, and removes older legs where that is possible."""
+        """Writes the manifest."""
         manifest = {"format": FORMAT, "version": 1, "leg": number, "report": report}
         line = self.spark.createDataFrame([(json.dumps(manifest),)], "value string").coalesce(1)
         line.write.mode("overwrite").text(_files.join(self._place(number), "manifest"))
-        if number > KEPT_LEGS:
-            _files.remove(self.spark, self._place(number - KEPT_LEGS))
         return Leg(number, report, directory=self._place(number))
 
     def check_new(self) -> None:

@@ -17,7 +17,7 @@ from bdl.spark._files import is_connect
 
 T = TypeVar("T")
 
-BATCH_BYTES = 32 << 20  # of an Arrow batch: a task holds a few of them
+BATCH_BYTES = 8 << 20  # of an Arrow batch: a task holds a few of them
 _BATCH_BYTES_KEY = "spark.sql.execution.arrow.maxBytesPerBatch"
 POLL_SECONDS = 1.0
 
@@ -98,7 +98,9 @@ def measured_slots(spark: Any, at_most: int) -> int:
     """How many of `at_most` tasks the cluster really runs at once: those on one host that overlap in time."""
     tasks = spark.range(0, at_most, 1, at_most).mapInArrow(_timed_task(1.5), "host string, begin double, end double")
     found: dict[str, list[tuple[float, int]]] = {}
-    for row in tasks.collect():
+    with described(spark, "bdl: counting task slots"):
+        rows = tasks.collect()
+    for row in rows:
         found.setdefault(row["host"], []).extend([(row["begin"], 1), (row["end"], -1)])
     total = 0
     for events in found.values():
@@ -156,6 +158,24 @@ def small_batches(spark: Any) -> Iterator[None]:
                 spark.conf.unset(_BATCH_BYTES_KEY)
             else:
                 spark.conf.set(_BATCH_BYTES_KEY, before)
+
+
+# ---- names of jobs -----------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def described(spark: Any, text: str) -> Iterator[None]:
+    """Jobs that start meanwhile have this text in Spark's UI, and so have their stages; not over Connect."""
+    if is_connect(spark):
+        yield
+        return
+    context = spark.sparkContext
+    before = context.getLocalProperty("spark.job.description")
+    context.setJobDescription(text)
+    try:
+        yield
+    finally:
+        context.setJobDescription(before)
 
 
 # ---- jobs that are watched ---------------------------------------------------------------------------------------

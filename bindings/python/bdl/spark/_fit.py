@@ -14,6 +14,8 @@ import re
 import secrets
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -22,15 +24,17 @@ from pyspark.sql import DataFrame
 
 from bdl import errors
 from bdl.errors import BdlError, BdlFormatError, BdlInvalidArgumentError, error_of
-from bdl.spark import _cluster, _files
+from bdl.spark import _cluster, _files, _memory
 from bdl.spark._checkpoint import Leg, Store, of_kind, report_of
 from bdl.spark._columns import Columns
+from bdl.spark._line import Line, Switchboard
 from bdl.spark._rank import CHECKPOINT, ERROR, REPORT, START_MODEL, START_WEIGHTS, Job, rank_function
 from bdl.spark._rows import SCHEMA, block_maker, parts_of, pieces
 from bdl.spark._transform import MODEL_JSON, WEIGHTS
 from bdl.spark.params import TrainingParams
 
 FIRST_LEG_SECONDS = 60.0
+PROGRESS_SECONDS = 10.0  # between lines of progress inside a leg
 OVERHEAD_SHARE = 0.02  # of a leg's time that its start and the exchange of rows may take
 SECRET_BYTES = 32
 OPTIONS = {  # Params that are options of `bdl train`, by their names there
@@ -91,17 +95,12 @@ def start_files(model: str) -> dict[str, bytes]:
     return {}
 
 
-def memory_limit(spark: Any, params: TrainingParams) -> int:
-    """Bytes of rows that a rank keeps in memory; 0 leaves it to the rank, which sees its machine."""
-    given = params.getOrDefault(params.memoryLimit)
-    if given:
-        return int(given) << 20
-    for key in ("spark.executor.pyspark.memory", "spark.executor.memoryOverhead"):
-        text = _cluster.setting(spark, key, "")
-        if text:
-            executor_tasks = int(_cluster.setting(spark, "spark.executor.cores", "1")) // _cluster.task_cpus(spark)
-            return _cluster.parse_bytes(text) // max(1, executor_tasks) // 2
-    return 0
+def duration(seconds: float) -> str:
+    """'42 s', '3 min 20 s' or '2 h 05 min'."""
+    n = round(seconds)
+    if n < 60:
+        return f"{n} s"
+    return f"{n // 60} min {n % 60:02d} s" if n < 3600 else f"{n // 3600} h {n % 3600 // 60:02d} min"
 
 
 class Fit:
@@ -143,7 +142,14 @@ class Fit:
         if not self.params.getResume():
             self.store.check_new()
             return None
-        return self.store.newest()
+        found = self.store.newest()
+        if found is not None and found.report["limits"] != self._limits():  # it may have reached those, not these
+            found.report["done"] = False
+        return found
+
+    def _limits(self) -> list[Any]:
+        """What ends training."""
+        return [self.params.getOrDefault(name) for name in ("epochs", "iterations", "until")]
 
     def _choose_workers(self) -> int:
         wanted = self.params.getNumWorkers()
@@ -164,7 +170,7 @@ class Fit:
 
     # ---- one leg ------------------------------------------------------------------------------------------------
 
-    def _job(self, last: Optional[Leg], seconds: float) -> Job:
+    def _job(self, last: Optional[Leg], seconds: float, secret: bytes, driver: str) -> Job:
         params = self.params
         options = train_options(params)
         if not self.files:
@@ -174,10 +180,9 @@ class Fit:
         return Job(
             options=options, label_kind=self.columns.label_kind, n_classes=self.columns.n_classes,
             validates=self.columns.validation is not None, n_ranks=self.workers,
-            threads=params.getThreadsPerWorker(), secret=secrets.token_bytes(SECRET_BYTES),
-            encrypt=_cluster.is_encrypted(self.spark), ports=parse_ports(params.getPorts()),
-            interface=params.getInterface(), memory_limit=memory_limit(self.spark, params) // 2,  # once as pushed, once as exchanged
-           
+            threads=params.getThreadsPerWorker(), secret=secret, encrypt=_cluster.is_encrypted(self.spark),
+            driver=driver, progress_seconds=PROGRESS_SECONDS, ports=parse_ports(params.getPorts()),
+            interface=params.getInterface(), memory_limit=_memory.limit_of(self.spark, params),
             spill_directory=params.getSpillDir(), seconds=seconds, nonce=secrets.token_hex(8),
             expected=None if last is None else last.report["keys"], keep_checkpoint=bool(params.getCheckpointDir()),
         )
@@ -195,8 +200,7 @@ class Fit:
             rows = rows.union(self.spark.createDataFrame(pa.Table.from_batches(batches)))
         return rows
 
-    def _result(self, last: Optional[Leg], seconds: float) -> DataFrame:
-        job = self._job(last, seconds)
+    def _result(self, last: Optional[Leg], job: Job) -> DataFrame:
         rows = self._input(last, parts_of(self.workers)).repartition(self.workers, "part")
         return rows.mapInArrow(rank_function(job), SCHEMA, barrier=True).repartition(1)
 
@@ -214,8 +218,10 @@ class Fit:
 
     def _try_leg(self, last: Optional[Leg], seconds: float) -> Leg:
         number = 1 if last is None else last.number + 1
-        with _cluster.small_batches(self.spark):
-            result = self._result(last, seconds)
+        secret = secrets.token_bytes(SECRET_BYTES)
+        what = f"bdl: leg {number} on {self.workers} worker{'s' if self.workers != 1 else ''}"
+        with _cluster.small_batches(self.spark), _cluster.described(self.spark, what), self._listening(secret) as driver:
+            result = self._result(last, self._job(last, seconds, secret, driver))
             if self.store.directory:
                 self._watched(lambda: self.store.write(number, result))
                 table = self.store.read_reports(number, [REPORT, ERROR])
@@ -230,6 +236,7 @@ class Fit:
         before: dict[str, Any] = {"history": [], "seconds": 0.0} if last is None else last.report
         report["history"] = [*before["history"], *report["history"]]
         report["seconds"] = before["seconds"] + report["seconds_of_leg"]
+        report["limits"] = self._limits()
         if self.store.directory:
             return self.store.commit(number, report)
         return Leg(number, report, table=table)
@@ -246,6 +253,25 @@ class Fit:
         self._has_run = True
 
     # ---- progress -----------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _listening(self, secret: bytes) -> Iterator[str]:
+        """Where rank 0 can tell how a leg goes: an address of the driver, or ''."""
+        if not self.params.getVerbose() or _files.is_connect(self.spark) or _cluster.is_encrypted(self.spark):
+            yield ""
+            return
+        host = _cluster.setting(self.spark, "spark.driver.host", "127.0.0.1")
+        bind = _cluster.setting(self.spark, "spark.driver.bindAddress", host)
+        board = Switchboard(secret, bind, parse_ports(self.params.getPorts()), 1, self._on_progress)
+        try:
+            yield f"{host}:{board.port}"
+        finally:
+            board.close()
+
+    def _on_progress(self, event: Any, _: Line) -> None:
+        left = float(event["seconds_left"])
+        self._say(f"epoch {int(event['epoch']) + 1}, iteration {int(event['iteration'])}, loss {float(event['loss']):.4g}, "
+                  f"{float(event['samples_per_second']):.0f} rows/s{'' if math.isnan(left) else f', {duration(left)} left'}")
 
     def _say(self, text: str) -> None:
         if self.params.getVerbose():

@@ -39,7 +39,7 @@ class GroupOptions(ctypes.Structure):
     ]
 
 
-EVENT_EPOCH, EVENT_END = 3, 5
+EVENT_STEP, EVENT_EPOCH, EVENT_END = 1, 3, 5
 
 _OUT = POINTER(c_void_p)
 _PUSH = [c_void_p, c_int64, c_void_p, c_void_p, c_void_p, c_void_p]
@@ -98,6 +98,11 @@ def make_context(threads: int) -> Handle:
     """A context with so many workers, for one task."""
     options = _lib.ContextOptions(struct_size=ctypes.sizeof(_lib.ContextOptions), n_threads=threads, log_level=1)
     return create("bdl_context_free", "bdl_context_create", ctypes.byref(options), parent=None)
+
+
+def cancel(context: Handle) -> None:
+    """Ends the training that runs in the context after its iteration."""
+    _lib.library().bdl_context_cancel(context.pointer)
 
 
 def data_options(shape: Sequence[int], dtype: int, n_labels: int, label_kind: str, **others: Any) -> DataOptions:

@@ -24,10 +24,10 @@ import pyarrow as pa
 from bdl._context import Handle
 from bdl._lib import Event
 from bdl.errors import (
-    BdlCancelledError, BdlError, BdlInternalError, BdlInvalidArgumentError, BdlIOError, BdlShapeError, BdlStateError,
-    error_of,
+    BdlCancelledError, BdlError, BdlInternalError, BdlInvalidArgumentError, BdlIOError, BdlOutOfMemoryError, BdlShapeError,
+    BdlStateError, error_of,
 )
-from bdl.spark import _native
+from bdl.spark import _line, _memory, _native
 from bdl.spark._blocks import Rows, decode
 from bdl.spark._rows import TRAINING, VALIDATION, join, pieces
 from bdl.spark._transform import MODEL_JSON, WEIGHTS
@@ -35,6 +35,8 @@ from bdl.spark._transform import MODEL_JSON, WEIGHTS
 CHECKPOINT, START_MODEL, START_WEIGHTS = "checkpoint", "start model", "start weights"
 REPORT, ERROR = "report", "error"
 NOT_DETERMINISTIC = "input is not deterministic: cache or write it first"
+DRIVER_SECONDS = 2.0  # to reach the driver, or to leave a word there
+MEMORY_SECONDS = 0.5  # between looks at the memory that is used
 DATA_NAME = "DataFrame"  # of every fit, so that checkpoints fit each other
 
 # A second try may succeed after these.
@@ -53,9 +55,11 @@ class Job:
     threads: int  # 0 = spark.task.cpus
     secret: bytes = field(repr=False)
     encrypt: bool = False
+    driver: str = ""  # where the driver hears of progress
+    progress_seconds: float = 0.0  # between two words of it
     ports: tuple[int, int] = (0, 0)
     interface: str = ""
-    memory_limit: int = 0  # bytes of rows a rank keeps; 0 = half of what it may use
+    memory_limit: int = 0  # bytes that the process may use; 0 = no cap, half of the machine's for rows
     spill_directory: str = ""
     seconds: float = 0.0  # of training, 0 = to the end
     nonce: str = ""  # names the leg where an earlier try of it left its record
@@ -74,10 +78,13 @@ def rank_function(job: Job) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.
             yield from _Rank(job, task).run(batches)
         except RETRIED:
             raise
-        except BdlError as error:
+        except (BdlError, MemoryError) as error:
             Record(job.nonce).remove()
-            text = json.dumps({"code": error.code, "text": str(error), "rank": task.partitionId()})
-            yield from pieces(ERROR, text.encode())
+            text = str(error)
+            if isinstance(error, MemoryError) and _memory.PYSPARK_MEMORY not in text:
+                text = f"{text or 'out of memory'}: {_memory.advice(job.memory_limit)}"
+            code = getattr(error, "code", BdlOutOfMemoryError.code)
+            yield from pieces(ERROR, json.dumps({"code": code, "text": text, "rank": task.partitionId()}).encode())
 
     return train_rank
 
@@ -95,6 +102,7 @@ class _Data:
         self.context = context
         self.job = job
         self.form: Optional[dict[str, Any]] = None  # of the rows seen
+        self.memory_limit = _memory.rows_limit(job.memory_limit, 2 if job.validates else 1)
         self.handles: dict[str, Handle] = {}
 
     def _make(self, kind: str, form: dict[str, Any]) -> Handle:
@@ -102,7 +110,7 @@ class _Data:
         directory = job.spill_directory or os.environ.get("SPARK_LOCAL_DIRS", "").split(",")[0] or tempfile.gettempdir()
         options = _native.data_options(
             tuple(form["shape"]), form["dtype"], form["width"], job.label_kind, n_classes=job.n_classes,
-            name=DATA_NAME.encode(), memory_limit=job.memory_limit, spill_directory=directory.encode(),
+            name=DATA_NAME.encode(), memory_limit=self.memory_limit, spill_directory=directory.encode(),
         )
         made = _native.create("bdl_data_free", "bdl_data_create", self.context.pointer, ctypes.byref(options),
                               parent=self.context)
@@ -181,6 +189,64 @@ class Record:
             os.unlink(self.path)
 
 
+class _Progress:
+    """Tells the driver how training goes, where that listens. Training does not wait for it, nor does it fail by it."""
+
+    def __init__(self, job: Job, rank: int) -> None:
+        self.line: Optional[_line.Line] = None
+        self.seconds = job.progress_seconds
+        self.next = time.monotonic() + self.seconds
+        if job.driver and rank == 0:
+            with contextlib.suppress(OSError):
+                self.line = _line.dial(job.driver, job.secret, DRIVER_SECONDS)
+
+    def tell(self, event: Event, now: float) -> None:
+        """Says where training stands, if it is time to."""
+        if self.line is None or now < self.next:
+            return
+        self.next = now + self.seconds
+        said = {name: getattr(event, name) for name in ("epoch", "iteration", "loss", "samples_per_second", "seconds_left")}
+        try:
+            self.line.send(said, DRIVER_SECONDS)
+        except OSError:
+            self.close()
+
+    def close(self) -> None:
+        """Hangs up."""
+        if self.line is not None:
+            self.line.close()
+        self.line = None
+
+
+class _Watch:
+    """Follows the events of a training: collects what the report says, and ends a training that needs too much memory."""
+
+    def __init__(self, job: Job, context: Handle, progress: _Progress) -> None:
+        self.job = job
+        self.context = context
+        self.progress = progress
+        self.history: list[dict[str, float]] = []
+        self.end: dict[str, Any] = {}
+        self.excess = ""
+        self.next = 0.0
+
+    def see(self, event: Event) -> None:
+        """Takes an event. Exceptions would be lost here."""
+        if event.kind == _native.EVENT_EPOCH:
+            self.history.append({"epoch": event.epoch, "loss": event.loss, **_native.metrics(event)})
+        elif event.kind == _native.EVENT_END:
+            self.end.update(epoch=event.epoch, iteration=event.iteration, reason=(event.reason or b"").decode(),
+                            samples_per_second=event.samples_per_second, seconds_of_leg=event.seconds)
+        elif event.kind == _native.EVENT_STEP:
+            now = time.monotonic()
+            self.progress.tell(event, now)
+            if now >= self.next and not self.excess:
+                self.next = now + MEMORY_SECONDS
+                self.excess = _memory.excess(self.job.memory_limit)
+                if self.excess:
+                    _native.cancel(self.context)
+
+
 class _Rank:
     """A rank and what it owns."""
 
@@ -199,16 +265,18 @@ class _Rank:
         with ExitStack() as stack:
             context = _native.make_context(self.job.threads or self.task.cpus())
             stack.callback(context.close)
-            failure: Optional[BdlError] = None
-            data = _Data(context, self.job)
-            stack.callback(data.close)
             try:
+                data = _Data(context, self.job)
+                stack.callback(data.close)
                 self._take(batches, data)
                 group = self._listen(context)
                 stack.callback(group.close)
-            except BdlError as error:  # the others wait at the rendezvous: told there, all end
-                failure = error
-            everyone = self._meet(None if failure else group, data, failure)
+            except (BdlError, MemoryError) as error:  # the others wait at the rendezvous: told there, all end
+                with contextlib.suppress(BdlError):
+                    self._meet({"code": getattr(error, "code", BdlOutOfMemoryError.code), "text": str(error)})
+                raise
+            everyone = self._meet({"address": _native.address(group), "form": data.form, "keys": data.keys(),
+                                   "seen": self.record.read()})
             _native.connect(group, [one["address"] for one in everyone])
             self._check_rows(everyone)
             data.finish(everyone)
@@ -263,17 +331,12 @@ class _Rank:
         return _native.listen(context, self.rank, job.n_ranks, job.secret, job.interface or self._host(), job.ports,
                               job.encrypt)
 
-    def _meet(self, group: Optional[Handle], data: _Data, failure: Optional[BdlError]) -> list[dict[str, Any]]:
+    def _meet(self, told: dict[str, Any]) -> list[dict[str, Any]]:
         """What each rank has to say: its address and what its rows are like, or why it fails. The one rendezvous."""
-        told: dict[str, Any] = {"address": _native.address(group) if group else ""}
-        if failure is None:
-            told.update(form=data.form, keys=data.keys(), seen=self.record.read())
-        else:
-            told.update(code=failure.code, text=str(failure))
         everyone: list[dict[str, Any]] = [json.loads(text) for text in self.task.allGather(json.dumps(told))]
         for one in everyone:
             if "code" in one:
-                raise failure or error_of(one["code"], one["text"])
+                raise error_of(one["code"], one["text"])
         return everyone
 
     # ---- training -----------------------------------------------------------------------------------------------
@@ -309,33 +372,36 @@ class _Rank:
 
     def _train(self, context: Handle, group: Handle, data: _Data) -> Iterator[pa.RecordBatch]:
         """Trains, and on rank 0 gives the results."""
-        history: list[dict[str, float]] = []
-        end: dict[str, Any] = {}
-
-        def on_event(event: Event) -> None:
-            if event.kind == _native.EVENT_EPOCH:
-                history.append({"epoch": event.epoch, "loss": event.loss, **_native.metrics(event)})
-            elif event.kind == _native.EVENT_END:
-                end.update(epoch=event.epoch, iteration=event.iteration, reason=(event.reason or b"").decode(),
-                           samples_per_second=event.samples_per_second, seconds_of_leg=event.seconds)
-
-        options, trainer = self._make_trainer(context, group, data)
-        try:
+        with ExitStack() as stack:
+            progress = _Progress(self.job, self.rank)
+            stack.callback(progress.close)
+            options, trainer = self._make_trainer(context, group, data)
+            stack.callback(options.close)
+            stack.callback(trainer.close)
+            watch = _Watch(self.job, context, progress)
             begin = time.time()
-            _native.train(trainer, on_event)
-            report = {**end, "done": end["reason"] != "seconds", "history": history, "keys": self.keys,
+            try:
+                _native.train(trainer, watch.see)
+            except BdlCancelledError:
+                watch.end.setdefault("reason", "cancelled")
+            if watch.excess:
+                raise BdlOutOfMemoryError(watch.excess)
+            if watch.end["reason"] == "cancelled":  # by another rank, which says why
+                return
+            report = {**watch.end, "done": watch.end["reason"] != "seconds", "history": watch.history, "keys": self.keys,
                       "seconds_before": begin - self.begin, "fingerprint": _native.fingerprint(trainer),
                       "workers": self.job.n_ranks, "spilled": self.spilled}
-            with tempfile.TemporaryDirectory(prefix="bdl-rank-") as directory:
-                result = self._results(trainer, directory, bool(report["done"]))
-                for kind, path in result.items() if self.rank == 0 else ():
-                    with open(path, "rb") as file:
-                        yield from pieces(kind, file.read())
-            if self.rank == 0:
-                yield from pieces(REPORT, json.dumps(report).encode())
-        finally:
-            trainer.close()
-            options.close()
+            yield from self._give(trainer, report)
+
+    def _give(self, trainer: Handle, report: dict[str, Any]) -> Iterator[pa.RecordBatch]:
+        """The results as rows, on rank 0."""
+        with tempfile.TemporaryDirectory(prefix="bdl-rank-") as directory:
+            result = self._results(trainer, directory, bool(report["done"]))
+            for kind, path in result.items() if self.rank == 0 else ():
+                with open(path, "rb") as file:
+                    yield from pieces(kind, file.read())
+        if self.rank == 0:
+            yield from pieces(REPORT, json.dumps(report).encode())
 
     def _results(self, trainer: Handle, directory: str, is_done: bool) -> dict[str, str]:
         """Files by kind. Every rank takes part in a checkpoint; rank 0 writes it."""

@@ -165,8 +165,8 @@ class TrainingParams(ColumnParams, HasLabelCol):
         "resume", "go on from the newest checkpoint in checkpointDir, if there is one.", TypeConverters.toBoolean
     )
     memoryLimit: Param[int] = param(
-        "memoryLimit", "MiB of rows that each worker keeps in memory; further ones go to a file. 0 = half of "
-        "spark.executor.pyspark.memory, else of the memory overhead, else of what the machine has for each worker.",
+        "memoryLimit", "MiB that each worker process may use: what its model leaves of it holds rows, further ones go to a file. "
+        "0 = its share of spark.executor.pyspark.memory, else half of its share of spark.executor.memoryOverhead, else no cap.",
         TypeConverters.toInt,
     )
     spillDir: Param[str] = param(
@@ -356,11 +356,11 @@ class TrainingParams(ColumnParams, HasLabelCol):
         return self._set(resume=value)
 
     def getMemoryLimit(self) -> int:
-        """MiB of rows that a worker keeps in memory, or 0."""
+        """MiB that a worker process may use, or 0."""
         return self.getOrDefault(self.memoryLimit)
 
     def setMemoryLimit(self: T, value: int) -> T:
-        """Sets the MiB of rows that a worker keeps in memory."""
+        """Sets the MiB that a worker process may use."""
         return self._set(memoryLimit=value)
 
     def getSpillDir(self) -> str:

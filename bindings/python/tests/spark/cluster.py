@@ -133,11 +133,11 @@ class Standalone:
             self.stop()
             raise
 
-    def add_worker(self, cores=1, memory="1g"):
+    def add_worker(self, cores=1, memory="1g", host="127.0.0.1"):
         name = f"worker-{len(self.workers)}"
         place = self.directory / name
         place.mkdir()
-        worker = Process(name, spark_class("org.apache.spark.deploy.worker.Worker", "--host", "127.0.0.1", "--webui-port", "0",
+        worker = Process(name, spark_class("org.apache.spark.deploy.worker.Worker", "--host", host, "--webui-port", "0",
                                            "--cores", str(cores), "--memory", memory, "--work-dir", str(place), self.url),
                          self.directory)
         self.workers.append(worker)

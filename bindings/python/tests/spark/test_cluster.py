@@ -1,24 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 # ctest: timeout=1200
 """A standalone cluster of one master and two workers on loopback: executors and tasks are killed while they train, and the
-weights stay those of the command."""
+weights stay those of the command; fits at the same time; what Spark shows of a fit."""
 
+import base64
+import json
 import os
+import pathlib
 import signal
 import tempfile
 import threading
 import time
+import urllib.request
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from bdl.errors import BdlInvalidArgumentError
-from bdl.spark import BdlClassifier
+from bdl.spark import BdlClassifier, _fit
 from bdl.spark._rank import Record
 
 from cluster import Standalone, command_line, descendants, wait_for
 from data import MLP, bdl_train, classes, frame, weights_of
+from ranks import around_ranks, meeting
 
 SHAPE, EPOCHS = [1, 28, 28], 150
 
@@ -47,9 +52,14 @@ def spark(standalone):
     from pyspark.sql import SparkSession
 
     builder = SparkSession.builder.master(standalone.url).appName("bdl cluster tests")
-    for key, value in {"spark.ui.enabled": "false", "spark.executor.memory": "512m", "spark.sql.shuffle.partitions": "2",
-                       "spark.scheduler.minRegisteredResourcesRatio": "1.0", "spark.cores.max": "2", "spark.speculation": "true",
-                       "spark.driver.host": "127.0.0.1"}.items():
+    events = standalone.directory / "events"
+    events.mkdir()
+    for key, value in {"spark.ui.port": "0", "spark.executor.memory": "512m", "spark.sql.shuffle.partitions": "2",
+                       "spark.scheduler.minRegisteredResourcesRatio": "1.0", "spark.cores.max": "2", "spark.driver.host": "127.0.0.1",
+                       "spark.speculation": "true", "spark.speculation.interval": "100ms", "spark.speculation.quantile": "0.5",
+                       "spark.speculation.multiplier": "1.1", "spark.speculation.minTaskRuntime": "100ms",
+                       "spark.eventLog.enabled": "true", "spark.eventLog.dir": f"file:{events}", "spark.eventLog.compress": "false",
+                       "spark.eventLog.rolling.enabled": "false"}.items():
         builder = builder.config(key, value)
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
@@ -142,20 +152,84 @@ def test_an_input_that_changes_is_refused_after_a_retry(spark, standalone, monke
     wait_for("two executors", lambda: len(standalone.executors()) == 2)
 
 
-def test_a_second_fit_and_two_at_once(spark, tmp_path):
-    x, y = classes()
-    expected = [bdl_train(tmp_path, x, y, epochs=3, seed=seed) for seed in (1, 2)]
+def two_at_once(spark, x, y, workers):
+    """The weights of two fits, by seeds 1 and 2, that are called at the same time."""
     found = [None, None]
 
     def fit(i):
-        found[i] = weights_of(BdlClassifier(model=MLP, epochs=3, seed=i + 1, numWorkers=2, slotTimeout=200).fit(frame(spark, x, y)))
+        model = BdlClassifier(model=MLP, epochs=3, seed=i + 1, numWorkers=workers, slotTimeout=200).fit(frame(spark, x, y))
+        found[i] = weights_of(model)
 
     threads = [threading.Thread(target=fit, args=(i,)) for i in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(300)
-    assert found == expected and expected[0] != expected[1]
+    return found
+
+
+def test_two_fits_that_share_the_slots_and_two_that_wait_for_each_other(spark, tmp_path, monkeypatch):
+    x, y = classes()
+    expected = [bdl_train(tmp_path, x, y, epochs=3, seed=seed) for seed in (1, 2)]
+    assert expected[0] != expected[1]
+    assert two_at_once(spark, x, y, 2) == expected  # on two slots: one after the other
+    around_ranks(monkeypatch, meeting(tmp_path, 2))
+    assert two_at_once(spark, x, y, 1) == expected
+
+
+SECRET = b"S3CRET*of*a*run;" * 2
+LOOKS = ["jobs", "stages", "sql?details=true&planDescription=true", "environment", "allexecutors"]
+
+
+def shapes(secret):
+    """A secret as it might be printed."""
+    yield from (secret, secret.hex().encode(), secret.hex().upper().encode(), str(list(secret))[1:-1].encode(),
+                str([b - 256 if b > 127 else b for b in secret])[1:-1].replace(" ", "").encode())
+    for shift in range(3):  # base64, wherever in a text of it
+        yield base64.b64encode(b"x" * shift + secret)[4 * bool(shift) : -4]
+
+
+def all_that_is_shown(spark, standalone):
+    """Name and content of what Spark shows to people: pages, REST API, event log, logs, command lines."""
+    context = spark.sparkContext
+    pages = [f"api/v1/applications/{context.applicationId}/{look}" for look in LOOKS] + ["jobs/", "stages/", "SQL/", "environment/"]
+    for i in range(len(json.load(urllib.request.urlopen(f"{context.uiWebUrl}/{pages[2]}&length=1000")))):
+        pages.append(f"SQL/execution/?id={i}")
+    for page in pages:
+        yield page, urllib.request.urlopen(f"{context.uiWebUrl}/{page}").read()
+    for path in standalone.directory.rglob("*"):
+        if path.is_file() and (path.suffix == ".log" or path.name in ("stderr", "stdout") or path.parent.name == "events"):
+            yield str(path), path.read_bytes()
+    for pid in descendants(os.getpid()) + [pid for worker in standalone.workers for pid in descendants(worker.process.pid)]:
+        yield f"process {pid}", command_line(pid).encode()
+
+
+def test_the_secret_is_shown_nowhere(spark, standalone, monkeypatch, capfd):
+    jobs = []
+    make = _fit.rank_function
+    monkeypatch.setattr(_fit, "rank_function", lambda job: jobs.append(job) or make(job))
+    monkeypatch.setattr("bdl.spark._fit.secrets.token_bytes", lambda n: SECRET[:n])
+    spark.sparkContext.setLogLevel("DEBUG")
+    try:
+        x, y = classes()
+        model = BdlClassifier(model=MLP, epochs=2, numWorkers=2).fit(frame(spark, x, y))
+        with pytest.raises(BdlInvalidArgumentError):
+            BdlClassifier(model=MLP, epochs=2, numWorkers=2).fit(frame(spark, x, y - 9))
+    finally:
+        spark.sparkContext.setLogLevel("ERROR")
+    assert jobs[0].secret == SECRET and "S3CRET" not in repr(jobs[0])
+    shown = dict(all_that_is_shown(spark, standalone))
+    printed = capfd.readouterr()
+    shown["driver"] = (printed.out + printed.err).encode()
+    for name, content in shown.items():
+        for shape in shapes(SECRET):
+            assert shape not in content, f"the secret is in {name}"
+    # What should be there is, so that all this has been looked at.
+    everything = b"\n".join(shown.values())
+    assert b"train_rank" in shown[f"api/v1/applications/{spark.sparkContext.applicationId}/{LOOKS[2]}"]
+    assert b"bdl: leg 1 on 2 workers" in shown[f"api/v1/applications/{spark.sparkContext.applicationId}/stages"]
+    assert sum("stderr" in name for name in shown) >= 2 and everything.count(b"train_rank") > 10
+    assert model.summary.workers == 2
 
 
 def test_nothing_is_left_on_the_machine(spark):
@@ -181,3 +255,30 @@ def test_a_worker_that_does_not_come_back_leaves_the_other(spark, standalone, tr
         raise run.error
     assert run.result.summary.workers == 1
     assert weights_of(run.result) == truth
+
+
+def slow_at_first(directory):
+    """For mapInArrow: task 1 sleeps in its first attempt; each attempt leaves a file."""
+
+    def run(batches):
+        from pyspark import TaskContext
+
+        task = TaskContext.get()
+        pathlib.Path(directory, f"{task.partitionId()}-{task.attemptNumber()}").touch()
+        if task.partitionId() == 1 and task.attemptNumber() == 0:
+            time.sleep(300)
+        yield from batches
+
+    return run
+
+
+def test_a_new_worker_is_used_and_speculation_does_no_harm(spark, standalone, tmp_path):
+    """On another host, as Spark makes a second attempt only there."""
+    standalone.add_worker(host="127.0.0.2")
+    wait_for("two executors", lambda: len(standalone.executors()) == 2)
+    x, y = classes()
+    rows = frame(spark, x, y).repartition(4).mapInArrow(slow_at_first(str(tmp_path)), "features array<float>, label long")
+    model = BdlClassifier(model=MLP, epochs=3, numWorkers=2).fit(rows)
+    assert model.summary.workers == 2
+    assert (tmp_path / "1-1").exists()
+    assert weights_of(model) == bdl_train(tmp_path, x, y, epochs=3)

@@ -2,8 +2,9 @@
 # ctest: timeout=600
 """Over Spark Connect: the client has no SparkContext, and everything works as in classic mode."""
 
-import subprocess
+import json
 import os
+import subprocess
 
 import numpy as np
 import pytest
@@ -57,13 +58,21 @@ def test_fit_transform_save_and_load(spark, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_checkpoints_and_legs(spark, tmp_path, monkeypatch):
+def test_checkpoints_and_legs_and_a_resume(spark, tmp_path, monkeypatch):
+    """Each leg is one update. Old legs give their place to new ones, so that three are all there ever is."""
     monkeypatch.setattr("bdl.spark._fit.FIRST_LEG_SECONDS", 1e-6)
     monkeypatch.setattr("bdl.spark._fit.Fit._next_seconds", lambda *_: 1e-6)
     x, y = classes()
-    model = classifier(epochs=0, iterations=2, checkpointDir=str(tmp_path / "checkpoints")).fit(frame(spark, x, y))
-    assert model.summary.legs == 2
-    assert weights_of(model) == bdl_train(tmp_path, x, y, iterations=2, batch=100)
+    directory = tmp_path / "checkpoints"
+    rows = frame(spark, x, y)
+    first = classifier(epochs=0, iterations=4, checkpointDir=str(directory)).fit(rows)
+    assert first.summary.legs == 4
+    model = classifier(epochs=0, iterations=5, checkpointDir=str(directory), resume=True).fit(rows)
+    assert model.summary.legs == 5
+    assert weights_of(model) == bdl_train(tmp_path, x, y, iterations=5, batch=100)
+    assert sorted(path.name for path in directory.iterdir()) == ["leg-0", "leg-1", "leg-2"]
+    manifests = [path.read_text() for path in directory.glob("leg-*/manifest/part-*") if path.stat().st_size]
+    assert sorted(json.loads(text)["leg"] for text in manifests) == [3, 4, 5]
 
 
 def test_errors_name_what_is_wrong(spark):

@@ -4,6 +4,7 @@
 
 import json
 import os
+import re
 import subprocess
 
 import numpy as np
@@ -15,7 +16,7 @@ from pyspark.ml.linalg import Vectors
 from pyspark.ml.tuning import CrossValidator, ParamGridBuilder
 from pyspark.sql import functions as F
 
-from bdl.errors import BdlError, BdlInvalidArgumentError, BdlNotFoundError, BdlStateError, BdlUnsupportedError
+from bdl.errors import BdlError, BdlInvalidArgumentError, BdlNotFoundError, BdlNumericError, BdlStateError, BdlUnsupportedError
 from bdl.spark import BdlClassificationModel, BdlClassifier, BdlEstimator, BdlRegressor
 
 from data import MLP, WIDTH, bdl_train, classes, frame, weights_of
@@ -60,7 +61,7 @@ def test_empty_uneven_and_one_row_partitions_do_not_matter(spark, truth):
     part = np.where(np.arange(len(y)) == 5, 3, np.where(np.arange(len(y)) < len(y) * 0.9, 0, 6))
     rows = frame(spark, x, y, part=part).repartitionByRange(7, "part")
     sizes = [r["count"] for r in rows.groupBy(F.spark_partition_id()).count().collect()]
-    assert 1 in sizes
+    assert 1 in sizes and len(sizes) < rows.rdd.getNumPartitions() and max(sizes) > 5 * sorted(sizes)[-2]
     assert weights_of(classifier().fit(rows.select("features", "label"))) == truth(epochs=3, batch=100)
 
 
@@ -82,6 +83,16 @@ def test_legs_and_a_resume_change_nothing(spark, truth, tmp_path, monkeypatch):
     assert first.summary.legs == 2
     with pytest.raises(BdlStateError, match="holds leg 2 of an earlier run: set resume=True"):
         classifier(epochs=0, iterations=3, checkpointDir=directory).fit(rows)
+
+
+def test_progress_is_told_inside_a_leg(spark, monkeypatch, capsys):
+    monkeypatch.setattr("bdl.spark._fit.PROGRESS_SECONDS", 0.0)
+    classifier(epochs=5).fit(frame(spark, *classes()))
+    lines = capsys.readouterr().err.splitlines()
+    told = [line for line in lines if re.fullmatch(r"bdl: epoch \d, iteration \d+, loss [0-9.]+, \d+ rows/s, \d+ s left", line)]
+    assert len(told) > 10  # of 50 updates
+    assert told[-1] in lines[: next(i for i, line in enumerate(lines) if line.startswith("bdl: leg 1: epoch 5, iteration 50,"))]
+    assert [line for line in lines if "refused" in line] == []
 
 
 # ---- forms of columns --------------------------------------------------------------------------------------------
@@ -208,6 +219,9 @@ def test_wrong_labels_and_rows_are_named(spark):
         classifier().fit(frame(spark, x, y))
     with pytest.raises(BdlInvalidArgumentError, match="found -1"):
         classifier().fit(frame(spark, x, np.full(len(x), -1)))
+    x[33, 5] = np.nan
+    with pytest.raises(BdlNumericError, match="column 'features', row 33 of input partition 0, value 5: expected a finite number, found nan"):
+        classifier().fit(frame(spark, x, classes()[1]).coalesce(1))
 
 
 def test_wrong_columns_params_and_data_are_named(spark, tmp_path):
@@ -232,12 +246,3 @@ def test_too_few_slots_are_counted(spark):
     with pytest.raises(BdlInvalidArgumentError, match="numWorkers asks for 3 tasks .* in 2 s the cluster offered 2 free"):
         classifier(numWorkers=3, slotTimeout=2).fit(frame(spark, *classes()))
 
-
-def test_no_secret_in_plans(spark, monkeypatch):
-    seen = []
-    monkeypatch.setattr("secrets.token_bytes", lambda n: b"S3CRET--" * (n // 8))
-    monkeypatch.setattr("bdl.spark._fit.Fit._watched", lambda self, action: seen.append(action.__self__) or pa.table({}))
-    with pytest.raises(Exception):
-        classifier().fit(frame(spark, *classes()))
-    plan = seen[0]._jdf.queryExecution().toString()
-    assert "train_rank" in plan and "S3CRET" not in plan

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tasks' own line to the driver, in classic mode: short messages, each of which proves that its sender knows the secret.
+
+    first    16 random bytes from each side
+    message  bytes of the text (4) | HMAC-SHA256(secret, side + both random parts + number of the message + text) | text (JSON)
+
+A stranger costs a thread for a few seconds and a line in the log. Nothing is hidden from who reads the network, so the line
+is not used where Spark encrypts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import logging
+import os
+import select
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Optional
+
+RANDOM_BYTES = 16
+PROOF_BYTES = 32
+MOST_FROM_TASK, MOST_FROM_DRIVER = 64 << 10, 16 << 20  # bytes of a text
+PROOF_SECONDS = 5.0  # for a new connection's first message
+SPARE_CONNECTIONS = 16  # beside one for each task
+
+_log = logging.getLogger("bdl.spark")
+
+
+class Line:
+    """One end of a connection."""
+
+    def __init__(self, connection: socket.socket, secret: bytes, is_driver: bool, seconds: float) -> None:
+        self._socket = connection
+        self._secret = secret
+        self._sides = (b"driver", b"task") if is_driver else (b"task", b"driver")
+        self._most = MOST_FROM_TASK if is_driver else MOST_FROM_DRIVER
+        self._numbers = [0, 0]  # messages sent and received
+        own = os.urandom(RANDOM_BYTES)
+        connection.settimeout(seconds)
+        connection.sendall(own)
+        other = self._read(RANDOM_BYTES, time.monotonic() + seconds)
+        self._both = own + other if is_driver else other + own
+
+    def _read(self, size: int, deadline: Optional[float]) -> bytes:
+        data = bytearray()
+        while len(data) < size:
+            self._socket.settimeout(None if deadline is None else max(1e-3, deadline - time.monotonic()))
+            piece = self._socket.recv(size - len(data))
+            if not piece:
+                raise ConnectionError("the line was closed")
+            data += piece
+        return bytes(data)
+
+    def _proof(self, direction: int, text: bytes) -> bytes:
+        number = struct.pack("<Q", self._numbers[direction])
+        self._numbers[direction] += 1
+        return hmac.new(self._secret, b"bdl line " + self._sides[direction] + self._both + number + text, hashlib.sha256).digest()
+
+    def send(self, content: Any, seconds: float = PROOF_SECONDS) -> None:
+        """Sends a message."""
+        text = json.dumps(content).encode()
+        self._socket.settimeout(seconds)
+        self._socket.sendall(struct.pack("<I", len(text)) + self._proof(0, text) + text)
+
+    def receive(self, seconds: Optional[float]) -> Any:
+        """Waits for a message."""
+        deadline = None if seconds is None else time.monotonic() + seconds
+        (size,) = struct.unpack("<I", self._read(4, deadline))
+        if size > self._most:
+            raise ValueError(f"a message of {size} bytes, more than {self._most}")
+        proof = self._read(PROOF_BYTES, deadline)
+        text = self._read(size, deadline)
+        if not hmac.compare_digest(proof, self._proof(1, text)):
+            raise ValueError("a message with a wrong proof")
+        return json.loads(text)
+
+    def is_open(self) -> bool:
+        """Whether the other side has not closed the line; for who expects no message now."""
+        try:
+            return not select.select([self._socket], [], [], 0)[0] or bool(self._socket.recv(1, socket.MSG_PEEK))
+        except (OSError, ValueError):
+            return False
+
+    def close(self) -> None:
+        """Ends the line."""
+        self._socket.close()
+
+
+def dial(address: str, secret: bytes, seconds: float) -> Line:
+    """A task's line to the driver; raises OSError where there is none."""
+    host, _, port = address.rpartition(":")
+    connection = socket.create_connection((host.strip("[]"), int(port)), timeout=seconds)
+    try:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        line = Line(connection, secret, False, seconds)
+        line.send(None, seconds)  # proves at once that this is no stranger
+        return line
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _listen(host: str, ports: tuple[int, int]) -> socket.socket:
+    """A listening socket on a port of the range, both ends included; (0, 0) = any."""
+    family, *_, place = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0]
+    for port in range(ports[0], ports[1] + 1):
+        try:
+            return socket.create_server((place[0], port), family=family)
+        except OSError:
+            if port == ports[1]:
+                raise
+    raise OSError(f"no ports {ports}")
+
+
+class Switchboard:
+    """The driver's side: listens, and gives what tasks say to `handle`, whose result, if there is one, is the answer."""
+
+    def __init__(self, secret: bytes, host: str, ports: tuple[int, int], n_tasks: int, handle: Callable[[Any, Line], Any]) -> None:
+        self._secret = secret
+        self._handle = handle
+        self._listener = _listen(host, ports)
+        self._free = threading.BoundedSemaphore(n_tasks + SPARE_CONNECTIONS)
+        self._lock = threading.Lock()
+        self._open: set[socket.socket] = set()
+        self._is_closed = False
+        threading.Thread(target=self._accept, daemon=True, name="bdl-line").start()
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self._listener.getsockname()[1])
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, place = self._listener.accept()
+            except OSError:  # closed
+                return
+            if not self._free.acquire(blocking=False):
+                connection.close()
+                continue
+            with self._lock:
+                self._open.add(connection)
+            threading.Thread(target=self._serve, args=(connection, place), daemon=True, name="bdl-line").start()
+
+    def _serve(self, connection: socket.socket, place: Any) -> None:
+        try:
+            line = Line(connection, self._secret, True, PROOF_SECONDS)
+            line.receive(PROOF_SECONDS)
+        except (OSError, ValueError) as error:
+            if not self._is_closed:
+                _log.warning("bdl: refused a connection from %s: %s", place[0], error)
+        else:
+            self._talk(line)
+        connection.close()
+        with self._lock:
+            self._open.discard(connection)
+        self._free.release()
+
+    def _talk(self, line: Line) -> None:
+        try:
+            while True:  # until one of both closes it
+                answer = self._handle(line.receive(None), line)
+                if answer is not None:
+                    line.send(answer)
+        except (OSError, ValueError):
+            pass
+
+    def close(self) -> None:
+        """Hangs up on all."""
+        self._is_closed = True
+        with self._lock:
+            for one in (self._listener, *self._open):
+                try:
+                    one.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits for it
+                except OSError:
+                    pass
+        self._listener.close()
