@@ -20,7 +20,7 @@ enum {
     BDL__ADDRESS_SIZE = 96,       /* text of an address and port */
     BDL__MOST_CAUSE = 1024,       /* bytes of a cause, the NUL included */
     BDL__EAGER_SIZE = 64 * 1024,  /* larger messages wait for their receive */
-    BDL__CHUNK_SIZE = 512 * 1024, /* of large messages, so that others come between */
+    BDL__CHUNK_SIZE = 256 * 1024, /* of large messages, so that others come between */
     BDL__EAGER_WINDOW =
         1024 * 1024,      /* bytes of messages without a receive that a peer may have sent */
     BDL__ENTRY_COST = 64, /* what a message without a receive counts besides its data */

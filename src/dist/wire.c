@@ -2,7 +2,8 @@
 /*
  * One connection, plain or through TLS, under one interface.
  *
- * Socket buffers: the kernel grows them by itself (up to net.ipv4.tcp_wmem, tcp_rmem); fixed ones would switch that off.
+ * Socket buffers: the kernel grows them by itself (up to net.ipv4.tcp_wmem, tcp_rmem); fixed ones would switch that off. But
+ * of what it cannot send yet it takes little (TCP_NOTSENT_LOWAT), so that small messages find no megabytes before them.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +14,12 @@
 
 #include "dist/internal.h"
 
-enum { KEEPALIVE_IDLE = 10, KEEPALIVE_INTERVAL = 5, KEEPALIVE_COUNT = 3 };
+enum {
+    KEEPALIVE_IDLE = 10,
+    KEEPALIVE_INTERVAL = 5,
+    KEEPALIVE_COUNT = 3,
+    MOST_UNSENT = 256 * 1024, /* bytes */
+};
 
 bool bdl__wire_tune(int fd)
 {
@@ -21,12 +27,14 @@ bool bdl__wire_tune(int fd)
     const int idle = KEEPALIVE_IDLE;
     const int interval = KEEPALIVE_INTERVAL;
     const int count = KEEPALIVE_COUNT;
+    const int most_unsent = MOST_UNSENT;
     const int flags = fcntl(fd, F_GETFL);
     /* The peers' own signs of life decide; the kernel's only end what the other side has forgotten. */
     (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &most_unsent, sizeof most_unsent);
     return flags >= 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0 &&
            setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0;
 }

@@ -33,7 +33,7 @@ typedef struct bdl__reduce {
 /* The gradients of one node. */
 typedef struct bdl__node_grads {
     bdl__tree_node node;
-    bool is_bf16;     /* as they came from another rank; else floats or doubles */
+    bool is_bf16;     /* as it travels between ranks; else floats or doubles */
     const void *data;
 } bdl__node_grads;
 

@@ -20,16 +20,17 @@ struct bdl__shares {
     size_t wire_size; /* of a scalar that travels */
     bool rounds;      /* bf16 travels */
     bool overlaps;    /* buckets leave during backward */
-    int64_t *ranges; /* [n_ranks + 1] */
-    bdl__bucket *buckets;
+    int64_t *counts;      /* [n_ranks] scalars of each rank's buckets */
+    bdl__bucket *buckets; /* by owner, then by place */
     int64_t n_buckets, first_own, end_own;
     bool knows_plan; /* `needed` is set */
-    char *partials, *received; /* gradients of own nodes, and of the others' for the own range */
+    char *partials; /* gradients of own nodes */
+    char *received; /* of the others' nodes for the own buckets, one after the other */
     size_t partials_size, received_size;
     uint16_t *outgoing; /* bf16 of the own nodes' gradients */
     size_t outgoing_size;
     uint16_t *changes; /* bf16 of what an iteration adds to each weight */
-    bdl__node_grads *nodes; /* [n_nodes] for the own range */
+    bdl__node_grads *nodes; /* [n_nodes] for the bucket that is being summed */
     int64_t nodes_capacity;
     int64_t n_leaves;
     requests arriving; /* [own buckets][foreign nodes] */
@@ -38,92 +39,22 @@ struct bdl__shares {
     bdl_status status; /* of a send that `ready` has started */
 };
 
-/* ---- ranges and buckets ------------------------------------------------------------------------- */
+/* ---- buckets ------------------------------------------------------------------------- */
 
-/* Marks the blocks in which a weight can change. */
-static void mark_live(const bdl__graph *graph, bool *is_live)
+static bdl_status cut(bdl__shares *s, int64_t bucket_size)
 {
-    for (int64_t i = 0; i < graph->n_params; i++) {
-        const bdl__param *const p = &graph->params[i];
-        if (p->frozen || p->count == 0) {
-            continue;
-        }
-        for (int64_t b = p->offset / BDL__BLOCK; b <= (p->offset + p->count - 1) / BDL__BLOCK; b++) {
-            is_live[b] = true;
-        }
-    }
-}
-
-/* Live blocks are shared out evenly; frozen ones go with their left neighbors. */
-static void cut_ranges(bdl__shares *s, const bool *is_live, int64_t n_blocks)
-{
-    int64_t n_live = 0, seen = 0, begin, end;
-    for (int64_t b = 0; b < n_blocks; b++) {
-        n_live += is_live[b];
-    }
-    int r = 0;
-    for (int64_t b = 0; b < n_blocks; b++) {
-        bdl__split_range(n_live, r, s->ranks->n, &begin, &end);
-        while (is_live[b] && seen == end && r + 1 < s->ranks->n) {
-            s->ranges[++r] = b * BDL__BLOCK;
-            bdl__split_range(n_live, r, s->ranks->n, &begin, &end);
-        }
-        seen += is_live[b];
-    }
-    while (r < s->ranks->n) {
-        s->ranges[++r] = n_blocks * BDL__BLOCK;
-    }
-}
-
-static bool any_live(const bool *is_live, int64_t begin, int64_t end)
-{
-    for (int64_t b = begin / BDL__BLOCK; b < end / BDL__BLOCK; b++) {
-        if (is_live[b]) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Buckets of a size, counted only where `buckets` is NULL. */
-static int64_t cut_buckets(const bdl__shares *s, const bool *is_live, int64_t step,
-                           bdl__bucket *buckets)
-{
-    int64_t n = 0;
-    for (int r = 0; r < s->ranks->n; r++) {
-        for (int64_t at = s->ranges[r]; at < s->ranges[r + 1]; at += step, n++) {
-            const int64_t end = BDL__MIN(at + step, s->ranges[r + 1]);
-            if (buckets) {
-                buckets[n] = (bdl__bucket){.begin = at,
-                                           .end = end,
-                                           .owner = r,
-                                           .is_live = any_live(is_live, at, end)};
-            }
-        }
-    }
-    return n;
-}
-
-static bdl_status cut(bdl__shares *s, int64_t bucket_size, bool *is_live)
-{
-    const int64_t count = s->model->graph->weights_count;
     const int64_t block_size = BDL__BLOCK * (int64_t)s->scalar_size;
-    const int64_t step = s->overlaps
-                             ? (bucket_size + block_size - 1) / block_size * BDL__BLOCK
-                             : BDL__MAX(count, 1);
     void *memory = NULL;
-    mark_live(s->model->graph, is_live);
-    cut_ranges(s, is_live, count / BDL__BLOCK);
-    s->n_buckets = cut_buckets(s, is_live, step, NULL);
-    BDL__TRY(bdl__alloc(s->ranks->allocator, (size_t)s->n_buckets * sizeof *s->buckets, &memory));
-    s->buckets = memory;
-    (void)cut_buckets(s, is_live, step, s->buckets);
-    while (s->first_own < s->n_buckets && s->buckets[s->first_own].owner < s->ranks->rank) {
-        s->first_own++;
-    }
-    s->end_own = s->first_own;
-    while (s->end_own < s->n_buckets && s->buckets[s->end_own].owner == s->ranks->rank) {
-        s->end_own++;
+    BDL__TRY(bdl__buckets_cut(s->ranks->allocator, s->model->graph, s->ranks->n,
+                              (bucket_size + block_size - 1) / block_size, &s->buckets,
+                              &s->n_buckets));
+    BDL__TRY(bdl__alloc(s->ranks->allocator, (size_t)s->ranks->n * sizeof *s->counts, &memory));
+    s->counts = memory;
+    for (int64_t b = 0; b < s->n_buckets; b++) {
+        const bdl__bucket *const bucket = &s->buckets[b];
+        s->counts[bucket->owner] += bucket->end - bucket->begin;
+        s->first_own += bucket->owner < s->ranks->rank;
+        s->end_own += bucket->owner <= s->ranks->rank;
     }
     return BDL_OK;
 }
@@ -135,17 +66,10 @@ static size_t changes_size(const bdl__shares *s)
 
 static bdl_status set_up(bdl__shares *s, int64_t bucket_size)
 {
-    const bdl_allocator *const allocator = s->ranks->allocator;
-    const size_t n_blocks = (size_t)(s->model->graph->weights_count / BDL__BLOCK);
     void *memory = NULL;
-    BDL__TRY(bdl__alloc(allocator, ((size_t)s->ranks->n + 1) * sizeof(int64_t), &memory));
-    s->ranges = memory;
-    BDL__TRY(bdl__alloc(allocator, n_blocks, &memory));
-    const bdl_status status = cut(s, bucket_size, memory);
-    bdl__free(allocator, memory, n_blocks);
-    BDL__TRY(status);
+    BDL__TRY(cut(s, bucket_size));
     if (s->rounds) {
-        BDL__TRY(bdl__alloc(allocator, changes_size(s), &memory));
+        BDL__TRY(bdl__alloc(s->ranks->allocator, changes_size(s), &memory));
         s->changes = memory;
     }
     return BDL_OK;
@@ -194,14 +118,23 @@ void bdl__shares_free(bdl__shares *s)
     bdl__free(allocator, s->changes, changes_size(s));
     bdl__free(allocator, s->nodes, (size_t)s->nodes_capacity * sizeof *s->nodes);
     bdl__free(allocator, s->buckets, (size_t)s->n_buckets * sizeof *s->buckets);
-    bdl__free(allocator, s->ranges, ((size_t)s->ranks->n + 1) * sizeof(int64_t));
+    bdl__free(allocator, s->counts, (size_t)s->ranks->n * sizeof *s->counts);
     bdl__free(allocator, s, sizeof *s);
 }
 
-void bdl__shares_range(const bdl__shares *shares, int r, int64_t *begin, int64_t *end)
+int64_t bdl__shares_count(const bdl__shares *shares, int r)
 {
-    *begin = shares->ranges[r];
-    *end = shares->ranges[r + 1];
+    return shares->counts[r];
+}
+
+void bdl__shares_in_order(const bdl__shares *shares, const double *by_owner, double *by_block)
+{
+    for (int64_t b = 0; b < shares->n_buckets; b++) {
+        const bdl__bucket *const bucket = &shares->buckets[b];
+        for (int64_t i = bucket->begin; i < bucket->end; i += BDL__BLOCK) {
+            by_block[i / BDL__BLOCK] = *by_owner++;
+        }
+    }
 }
 
 const bdl__bucket *bdl__shares_buckets(const bdl__shares *shares, int64_t *n)
@@ -267,7 +200,7 @@ static int64_t own_nodes(const bdl__shares *s)
 
 static int64_t own_count(const bdl__shares *s)
 {
-    return s->ranges[s->ranks->rank + 1] - s->ranges[s->ranks->rank];
+    return s->counts[s->ranks->rank];
 }
 
 static bdl_status make_room(bdl__shares *s)
@@ -283,30 +216,35 @@ static bdl_status make_room(bdl__shares *s)
     s->nodes_capacity = (int64_t)(nodes_size / sizeof *s->nodes);
     BDL__TRY(reserve_requests(s, &s->arriving, (s->end_own - s->first_own) * n_foreign));
     BDL__TRY(reserve_requests(s, &s->leaving, s->n_buckets * n_own));
-    return reserve_requests(s, &s->updates, s->n_buckets * s->ranks->n);
+    return reserve_requests(s, &s->updates,
+                            s->n_buckets + (s->end_own - s->first_own) * (s->ranks->n - 1));
 }
 
-/* Where the gradients of every node lie for the own range. */
-static void place_nodes(bdl__shares *s)
+/* Where gradients of own nodes lie as they travel; `at` counts through all nodes. */
+static const char *gradients_at(const bdl__shares *s, int64_t at)
+{
+    const char *const all = s->rounds ? (const char *)s->outgoing : s->partials;
+    return all + (size_t)at * s->wire_size;
+}
+
+/* Where the gradients of every node lie for an own bucket, counted as the own vectors are: a bucket never lies before
+ * its place in the whole vector. */
+static void place_nodes(bdl__shares *s, const bdl__bucket *bucket)
 {
     const bdl__reduce *const reduce = &s->ranks->reduce;
-    const int64_t own_begin = s->ranges[s->ranks->rank];
+    const int64_t shift = bucket->begin - bucket->own_at;
     int64_t foreign = 0;
     for (int64_t k = 0; k < reduce->n_nodes; k++) {
         const int64_t own = k - reduce->own_node;
-        const bool is_own = own >= 0 && own < own_nodes(s);
         const char *data;
-        if (is_own) {
-            const int64_t at = own * s->model->graph->weights_count + own_begin;
-            data = s->partials + (size_t)at * s->scalar_size;
-        } else { /* there is no memory where this rank owns no range */
-            const int64_t at = foreign++ * own_count(s);
-            data = s->received ? s->received + (size_t)at * s->wire_size : NULL;
+        if (own >= 0 && own < own_nodes(s)) {
+            data = gradients_at(s, own * s->model->graph->weights_count + shift);
+        } else {
+            data = s->received + (size_t)(foreign++ * own_count(s)) * s->wire_size;
         }
         s->nodes[k] = (bdl__node_grads){
-            .node = reduce->nodes[k], .is_bf16 = s->rounds && !is_own, .data = data};
+            .node = reduce->nodes[k], .is_bf16 = s->rounds, .data = data};
     }
-    s->n_leaves = bdl__n_shards(s->ranks->bounds[s->ranks->n]);
 }
 
 /* A bucket's message of its sender's node k. */
@@ -318,7 +256,7 @@ static uint64_t grads_tag(const bdl__shares *s, const bdl__bucket *bucket, int64
 static bdl_status receive_bucket(bdl__shares *s, const bdl__bucket *bucket)
 {
     const size_t size = (size_t)(bucket->end - bucket->begin) * s->wire_size;
-    const size_t at = (size_t)(bucket->begin - s->ranges[s->ranks->rank]) * s->wire_size;
+    const size_t at = (size_t)bucket->own_at * s->wire_size;
     int64_t foreign = 0;
     for (int r = 0; r < s->ranks->n; r++) {
         for (int64_t k = 0; k < s->ranks->node_counts[r] && r != s->ranks->rank; k++, foreign++) {
@@ -332,31 +270,30 @@ static bdl_status receive_bucket(bdl__shares *s, const bdl__bucket *bucket)
     return BDL_OK;
 }
 
-/* `count` gradients of an own node as they travel; `at` counts through all own nodes. */
-static const void *pack(bdl__shares *s, int64_t at, int64_t count)
+/* Rounds gradients of own nodes, those that stay here too: so who owns them changes no bit. */
+static void pack(const bdl__shares *s, int64_t at, int64_t count)
 {
-    const char *const grads = s->partials + (size_t)at * s->scalar_size;
-    if (!s->rounds) {
-        return grads;
-    }
-    const float *const src = (const float *)grads;
-    uint16_t *const packed = s->outgoing + at;
+    const float *const src = (const float *)s->partials + at;
     for (int64_t i = 0; i < count; i++) {
-        packed[i] = bdl__to_bf16(src[i]);
+        s->outgoing[at + i] = bdl__to_bf16(src[i]);
     }
-    return packed;
 }
 
 static bdl_status send_bucket(bdl__shares *s, bdl__bucket *bucket)
 {
     const int64_t count = bucket->end - bucket->begin;
     bucket->has_left = true;
-    for (int64_t k = 0; k < own_nodes(s) && bucket->owner != s->ranks->rank; k++) {
+    for (int64_t k = 0; k < own_nodes(s); k++) {
         const int64_t at = k * s->model->graph->weights_count + bucket->begin;
-        BDL__TRY(bdl__group_send(s->ranks->group, bucket->owner, grads_tag(s, bucket, k),
-                                 pack(s, at, count), (size_t)count * s->wire_size,
-                                 &s->leaving.all[s->leaving.n]));
-        s->leaving.n++;
+        if (s->rounds) {
+            pack(s, at, count);
+        }
+        if (bucket->owner != s->ranks->rank) {
+            BDL__TRY(bdl__group_send(s->ranks->group, bucket->owner, grads_tag(s, bucket, k),
+                                     gradients_at(s, at), (size_t)count * s->wire_size,
+                                     &s->leaving.all[s->leaving.n]));
+            s->leaving.n++;
+        }
     }
     return BDL_OK;
 }
@@ -368,7 +305,7 @@ static void ready(void *arg, int64_t begin, int64_t end)
     for (int64_t b = 0; s && b < s->n_buckets && s->status == BDL_OK; b++) {
         bdl__bucket *const bucket = &s->buckets[b];
         bucket->have += overlap(bucket, begin, end);
-        if (s->overlaps && bucket->is_live && !bucket->has_left && bucket->have == bucket->needed) {
+        if (s->overlaps && !bucket->has_left && bucket->have == bucket->needed) {
             s->status = send_bucket(s, bucket);
         }
     }
@@ -378,7 +315,7 @@ bdl_status bdl__shares_begin(bdl__shares *s, const bdl__plan *plan)
 {
     BDL__TRY(learn_plan(s, plan));
     BDL__TRY(make_room(s));
-    place_nodes(s);
+    s->n_leaves = bdl__n_shards(s->ranks->bounds[s->ranks->n]);
     s->ranks->reduce.partials = s->partials;
     s->ranks->reduce.ready = ready;
     s->ranks->shares = s;
@@ -388,9 +325,7 @@ bdl_status bdl__shares_begin(bdl__shares *s, const bdl__plan *plan)
         s->buckets[b].has_left = false;
     }
     for (int64_t b = s->first_own; b < s->end_own; b++) {
-        if (s->buckets[b].is_live) {
-            BDL__TRY(receive_bucket(s, &s->buckets[b]));
-        }
+        BDL__TRY(receive_bucket(s, &s->buckets[b]));
     }
     return BDL_OK;
 }
@@ -399,7 +334,7 @@ bdl_status bdl__shares_flush(bdl__shares *s)
 {
     BDL__TRY(s->status);
     for (int64_t b = 0; b < s->n_buckets; b++) {
-        if (s->buckets[b].is_live && !s->buckets[b].has_left) {
+        if (!s->buckets[b].has_left) {
             BDL__TRY(send_bucket(s, &s->buckets[b]));
         }
     }
@@ -409,13 +344,11 @@ bdl_status bdl__shares_flush(bdl__shares *s)
 bdl_status bdl__shares_wait(bdl__shares *s, const bdl__bucket *bucket)
 {
     const int64_t n_foreign = s->ranks->reduce.n_nodes - own_nodes(s);
-    int64_t before = 0;
-    for (const bdl__bucket *b = s->buckets + s->first_own; b < bucket; b++) {
-        before += b->is_live;
-    }
-    return bucket->is_live ? bdl__group_wait_all(s->ranks->group,
-                                                 s->arriving.all + before * n_foreign, n_foreign)
-                           : BDL_OK;
+    const int64_t before = bucket - s->buckets - s->first_own;
+    BDL__TRY(
+        bdl__group_wait_all(s->ranks->group, s->arriving.all + before * n_foreign, n_foreign));
+    place_nodes(s, bucket);
+    return BDL_OK;
 }
 
 void bdl__shares_sum(const bdl__shares *s, int64_t begin, int64_t end, void *grads)
@@ -442,11 +375,12 @@ static float moved(float old, uint16_t change)
     return (change & 0x7FFF) == 0 ? old : sum;
 }
 
-void bdl__shares_round(const bdl__shares *s, int64_t begin, int64_t end, const float *old)
+void bdl__shares_round(const bdl__shares *s, const bdl__bucket *bucket, int64_t begin, int64_t end,
+                       const float *old)
 {
-    const int64_t own_begin = s->ranges[s->ranks->rank];
-    float *const weights = (float *)s->model->weights + own_begin + begin;
-    uint16_t *const changes = s->changes + own_begin + begin;
+    const int64_t shift = bucket->begin - bucket->own_at;
+    float *const weights = (float *)s->model->weights + shift + begin;
+    uint16_t *const changes = s->changes + shift + begin;
     for (int64_t i = 0; i < end - begin; i++) {
         changes[i] = bdl__to_bf16(weights[i] - old[i]);
         weights[i] = moved(old[i], changes[i]);
@@ -458,8 +392,7 @@ void bdl__shares_follow(const bdl__shares *s, int64_t begin, int64_t end)
     float *const weights = s->model->weights;
     for (int64_t b = 0; b < s->n_buckets; b++) {
         const bdl__bucket *const bucket = &s->buckets[b];
-        const bool is_news = bucket->is_live && bucket->owner != s->ranks->rank;
-        const int64_t to = is_news ? BDL__MIN(end, bucket->end) : 0;
+        const int64_t to = bucket->owner == s->ranks->rank ? 0 : BDL__MIN(end, bucket->end);
         for (int64_t i = BDL__MAX(begin, bucket->begin); i < to; i++) {
             weights[i] = moved(weights[i], s->changes[i]);
         }
@@ -477,7 +410,7 @@ bdl_status bdl__shares_expect(bdl__shares *s)
 {
     for (int64_t b = 0; b < s->n_buckets; b++) {
         const bdl__bucket *const bucket = &s->buckets[b];
-        if (!bucket->is_live || bucket->owner == s->ranks->rank) {
+        if (bucket->owner == s->ranks->rank) {
             continue;
         }
         BDL__TRY(bdl__group_recv(s->ranks->group, bucket->owner, bdl__ranks_tag(BDL__TAG_WEIGHTS, b),
@@ -492,7 +425,7 @@ bdl_status bdl__shares_expect(bdl__shares *s)
 bdl_status bdl__shares_send(bdl__shares *s, const bdl__bucket *bucket)
 {
     const uint64_t tag = bdl__ranks_tag(BDL__TAG_WEIGHTS, bucket - s->buckets);
-    for (int i = 1; i < s->ranks->n && bucket->is_live; i++) { /* each rank begins with another one */
+    for (int i = 1; i < s->ranks->n; i++) { /* each rank begins with another one */
         BDL__TRY(bdl__group_send(s->ranks->group, (s->ranks->rank + i) % s->ranks->n, tag,
                                  update_at(s, bucket->begin),
                                  (size_t)(bucket->end - bucket->begin) * s->wire_size,
@@ -528,38 +461,76 @@ bdl_status bdl__shares_end(bdl__shares *s)
 
 /* ---- between iterations ------------------------------------------------------------------------- */
 
-/* Moves the ranges of a vector between their owners and the rank that has all. */
-static bdl_status move_ranges(bdl__shares *s, int root, char *full, char *own, bool to_root)
+/* Copies a rank's buckets from or to the whole vector. */
+static void move_buckets(const bdl__shares *s, int r, char *full, char *own, bool to_full)
 {
-    bdl__ranks *const ranks = s->ranks;
-    const uint64_t tag = bdl__ranks_tag(BDL__TAG_STATE, 0);
-    const size_t own_size = (size_t)own_count(s) * s->scalar_size;
-    bdl__request request = {0};
-    if (ranks->rank != root) {
-        BDL__TRY(to_root ? bdl__group_send(ranks->group, root, tag, own, own_size, &request)
-                         : bdl__group_recv(ranks->group, root, tag, own, own_size, &request));
-        return bdl__group_wait(ranks->group, &request);
-    }
-    for (int r = 0; r < ranks->n; r++) {
-        char *const range = full + (size_t)s->ranges[r] * s->scalar_size;
-        const size_t size = (size_t)(s->ranges[r + 1] - s->ranges[r]) * s->scalar_size;
-        if (r == root) {
-            memcpy(to_root ? range : own, to_root ? own : range, size);
-            continue;
+    for (int64_t b = 0; b < s->n_buckets; b++) {
+        const bdl__bucket *const bucket = &s->buckets[b];
+        if (bucket->owner == r) {
+            char *const whole = full + (size_t)bucket->begin * s->scalar_size;
+            char *const part = own + (size_t)bucket->own_at * s->scalar_size;
+            memcpy(to_full ? whole : part, to_full ? part : whole,
+                   (size_t)(bucket->end - bucket->begin) * s->scalar_size);
         }
-        BDL__TRY(to_root ? bdl__group_recv(ranks->group, r, tag, range, size, &request)
-                         : bdl__group_send(ranks->group, r, tag, range, size, &request));
-        BDL__TRY(bdl__group_wait(ranks->group, &request));
     }
-    return BDL_OK;
+}
+
+/* What the rank that has all does for rank r, by way of `own`, which has room for any rank's buckets. */
+static bdl_status exchange_with(bdl__shares *s, int r, char *full, char *own, bool to_root)
+{
+    const size_t size = (size_t)s->counts[r] * s->scalar_size;
+    const uint64_t tag = bdl__ranks_tag(BDL__TAG_STATE, 0);
+    bdl__request request = {0};
+    if (to_root) {
+        BDL__TRY(bdl__group_recv(s->ranks->group, r, tag, own, size, &request));
+        BDL__TRY(bdl__group_wait(s->ranks->group, &request));
+        move_buckets(s, r, full, own, true);
+        return BDL_OK;
+    }
+    move_buckets(s, r, full, own, false);
+    BDL__TRY(bdl__group_send(s->ranks->group, r, tag, own, size, &request));
+    return bdl__group_wait(s->ranks->group, &request);
+}
+
+static bdl_status move_all(bdl__shares *s, char *full, char *own, bool to_root)
+{
+    void *room = NULL;
+    int64_t most = 0;
+    for (int r = 0; r < s->ranks->n; r++) {
+        most = BDL__MAX(most, s->counts[r]);
+    }
+    BDL__TRY(bdl__alloc(s->ranks->allocator, (size_t)most * s->scalar_size, &room));
+    move_buckets(s, s->ranks->rank, full, own, to_root);
+    bdl_status status = BDL_OK;
+    for (int r = 0; r < s->ranks->n && status == BDL_OK; r++) {
+        if (r != s->ranks->rank) {
+            status = exchange_with(s, r, full, room, to_root);
+        }
+    }
+    bdl__free(s->ranks->allocator, room, (size_t)most * s->scalar_size);
+    return status;
+}
+
+/* Moves what ranks own of a vector between them and the rank that has all. */
+static bdl_status move_owned(bdl__shares *s, int root, char *full, char *own, bool to_root)
+{
+    const uint64_t tag = bdl__ranks_tag(BDL__TAG_STATE, 0);
+    const size_t size = (size_t)own_count(s) * s->scalar_size;
+    bdl__request request = {0};
+    if (s->ranks->rank == root) {
+        return move_all(s, full, own, to_root);
+    }
+    BDL__TRY(to_root ? bdl__group_send(s->ranks->group, root, tag, own, size, &request)
+                     : bdl__group_recv(s->ranks->group, root, tag, own, size, &request));
+    return bdl__group_wait(s->ranks->group, &request);
 }
 
 bdl_status bdl__shares_gather(bdl__shares *s, const void *own, void *full)
 {
-    return move_ranges(s, 0, full, (char *)(uintptr_t)own, true);
+    return move_owned(s, 0, full, (char *)(uintptr_t)own, true);
 }
 
 bdl_status bdl__shares_scatter(bdl__shares *s, int root, const void *full, void *own)
 {
-    return move_ranges(s, root, (char *)(uintptr_t)full, own, false);
+    return move_owned(s, root, (char *)(uintptr_t)full, own, false);
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Weights shared out among ranks. The flat vector is cut at whole blocks into one range a rank, which owns it: it
- * gets the partial gradients of all ranks for its range, sums them in the order of the tree, updates the weights,
- * and sends the new ones to all. Only the owner keeps the range's gradients and the method's state. A range goes in
- * buckets, so that a bucket can leave while backward still works on others.
+ * Weights shared out among ranks. The flat vector is cut at whole blocks into buckets, and each has one owner: it
+ * gets the partial gradients of all ranks for the bucket, sums them in the order of the tree, updates the weights,
+ * and sends the new ones to all. Only the owner keeps gradients and the method's state, in vectors with its buckets
+ * one after the other (own vectors). A bucket can leave while backward still works on others.
  *
- * With bf16 on the wire, partial gradients are rounded when they leave; the owner still sums in fp32. Of the weights
+ * With bf16 on the wire, partial gradients are rounded, and the owner sums them in fp32. Of the weights
  * their changes travel, rounded: each rank, the owner too, adds the same to fp32 weights, so that all keep the same bits,
  * and no weight loses more than the rounding of its steps.
  *
@@ -21,22 +21,27 @@
 typedef struct bdl__bucket {
     int64_t begin, end;
     int owner;
-    bool is_live;        /* not all frozen: it travels */
-    bool has_left;       /* in this iteration */
+    bool has_left;        /* in this iteration */
+    int64_t own_at;       /* its place in the owner's vectors: at most `begin` */
     int64_t needed, have; /* scalars whose gradients an iteration makes, and those made so far */
 } bdl__bucket;
 
 typedef struct bdl__shares bdl__shares;
 
-/* `bucket_size` in bytes of fp32 gradients, 0 = a rank's range is one bucket, and leaves after backward. `is_bf16` is
- * for float32 models; one rank alone rounds nothing. `ranks` and `model` are borrowed. */
+/* (buckets.c) Shares out the weights that can change, `bucket_blocks` at a time among all ranks, 0 = all at once. Sorted by
+ * owner, then by place. */
+bdl_status bdl__buckets_cut(const bdl_allocator *allocator, const bdl__graph *graph, int n_ranks,
+                            int64_t bucket_blocks, bdl__bucket **buckets, int64_t *n_buckets);
+
+/* `bucket_size`: bytes of gradients that are shared out among all ranks at a time, 0 = all, which leave after
+ * backward. `is_bf16` is for float32 models; one rank alone rounds nothing. `ranks` and `model` are borrowed. */
 bdl_status bdl__shares_create(bdl__ranks *ranks, const bdl__model *model, int64_t bucket_size,
                               bool is_bf16, bdl__shares **shares);
 void bdl__shares_free(bdl__shares *shares); /* NULL ok */
 
-/* The range of rank r, in scalars, whole blocks. */
-void bdl__shares_range(const bdl__shares *shares, int r, int64_t *begin, int64_t *end);
-/* The buckets of the own range. */
+/* Scalars that rank r owns, whole blocks. */
+int64_t bdl__shares_count(const bdl__shares *shares, int r);
+/* The own buckets. */
 const bdl__bucket *bdl__shares_buckets(const bdl__shares *shares, int64_t *n);
 
 /* ---- an iteration; calls by one thread but for bdl__shares_sum ---- */
@@ -47,13 +52,14 @@ bdl_status bdl__shares_begin(bdl__shares *shares, const bdl__plan *plan);
 bdl_status bdl__shares_flush(bdl__shares *shares);
 /* Waits until all partial gradients of an own bucket are here. */
 bdl_status bdl__shares_wait(bdl__shares *shares, const bdl__bucket *bucket);
-/* Writes the sums of scalars [begin, end) of the own range to `grads`, which begins where the range does. */
+/* Writes the sums of scalars [begin, end) of the own vector `grads`: of the bucket that was last waited for. */
 void bdl__shares_sum(const bdl__shares *shares, int64_t begin, int64_t end, void *grads);
 /* Whether weights change by rounded steps: then each update is followed by bdl__shares_round, and bdl__shares_end
  * by bdl__shares_follow. */
 bool bdl__shares_rounds(const bdl__shares *shares);
-/* Rounds the changes of weights [begin, end) of the own range, which were `old` before. */
-void bdl__shares_round(const bdl__shares *shares, int64_t begin, int64_t end, const float *old);
+/* Rounds the changes of an own bucket's weights, [begin, end) in own vectors, which were `old` before. */
+void bdl__shares_round(const bdl__shares *shares, const bdl__bucket *bucket, int64_t begin,
+                       int64_t end, const float *old);
 /* Starts to receive the new weights (or their changes) of the others' buckets. */
 bdl_status bdl__shares_expect(bdl__shares *shares);
 /* Sends the new weights (or their changes) of an own bucket to all. */
@@ -63,11 +69,14 @@ bdl_status bdl__shares_end(bdl__shares *shares);
 /* Adds the changes of the others' weights in [begin, end) of the whole vector. */
 void bdl__shares_follow(const bdl__shares *shares, int64_t begin, int64_t end);
 
+/* Numbers of live blocks, in the order of the ranks and of their own vectors, to the blocks' places in the whole vector. */
+void bdl__shares_in_order(const bdl__shares *shares, const double *by_owner, double *by_block);
+
 /* ---- between iterations ---- */
 
-/* A vector laid out as the weights, of which each rank has its own range, on rank 0 in `full`. */
+/* A vector laid out as the weights, of which each rank has its own, on rank 0 in `full` (zeros where nobody's is). */
 bdl_status bdl__shares_gather(bdl__shares *shares, const void *own, void *full);
-/* The ranges of a vector that rank `root` has in `full`. */
+/* Each rank's own of a vector that rank `root` has in `full`. */
 bdl_status bdl__shares_scatter(bdl__shares *shares, int root, const void *full, void *own);
 
 #endif

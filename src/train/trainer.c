@@ -154,34 +154,47 @@ static bdl_status count_blocks(bdl__trainer *t)
     BDL__TRY(bdl__arena_alloc(&t->arena, (size_t)t->ranks->n * sizeof(int64_t), &memory));
     t->block_counts = memory;
     for (int r = 0; r < t->ranks->n; r++) {
-        int64_t begin, end;
-        bdl__shares_range(t->shares, r, &begin, &end);
-        t->block_counts[r] = (end - begin) / BDL__BLOCK;
+        t->block_counts[r] = bdl__shares_count(t->shares, r) / BDL__BLOCK;
     }
     return BDL_OK;
 }
 
-/* What this rank updates: alone everything, else its share of the vector. Ranges are counted from there. */
-static bdl_status own_ranges(bdl__trainer *t)
+/* The ranges of the own buckets, counted as own vectors are. */
+static bdl_status cut_param_ranges(bdl__trainer *t)
 {
-    int64_t end = t->saved->model->graph->weights_count, n = 0;
-    if (t->ranks) {
-        BDL__TRY(bdl__shares_create(t->ranks, t->saved->model, t->params.bucket,
-                                    t->params.wire.i == BDL__WIRE_BF16, &t->shares));
-        BDL__TRY(count_blocks(t));
-        bdl__shares_range(t->shares, t->ranks->rank, &t->own_begin, &end);
-    }
-    t->own_count = end - t->own_begin;
-    for (int64_t i = 0; i < t->n_ranges; i++) {
-        bdl__param_range range = t->ranges[i];
-        range.begin = BDL__MAX(range.begin, t->own_begin) - t->own_begin;
-        range.end = BDL__MIN(range.end, end) - t->own_begin;
-        if (range.begin < range.end) {
-            t->ranges[n++] = range;
+    int64_t n_buckets, n = 0;
+    const bdl__bucket *const buckets = bdl__shares_buckets(t->shares, &n_buckets);
+    void *memory = NULL;
+    BDL__TRY(bdl__arena_alloc(&t->arena, (size_t)(t->n_ranges + n_buckets) * sizeof *t->ranges, &memory));
+    bdl__param_range *const made = memory;
+    for (int64_t b = 0; b < n_buckets; b++) {
+        const int64_t shift = buckets[b].begin - buckets[b].own_at;
+        for (int64_t i = 0; i < t->n_ranges; i++) {
+            bdl__param_range range = t->ranges[i];
+            range.begin = BDL__MAX(range.begin, buckets[b].begin) - shift;
+            range.end = BDL__MIN(range.end, buckets[b].end) - shift;
+            if (range.begin < range.end) {
+                made[n++] = range;
+            }
         }
     }
+    t->ranges = made;
     t->n_ranges = n;
     return BDL_OK;
+}
+
+/* What this rank updates: alone everything, else its buckets. */
+static bdl_status share_weights(bdl__trainer *t)
+{
+    t->own_count = t->saved->model->graph->weights_count;
+    if (!t->ranks) {
+        return BDL_OK;
+    }
+    BDL__TRY(bdl__shares_create(t->ranks, t->saved->model, t->params.bucket,
+                                t->params.wire.i == BDL__WIRE_BF16, &t->shares));
+    t->own_count = bdl__shares_count(t->shares, t->ranks->rank);
+    BDL__TRY(count_blocks(t));
+    return cut_param_ranges(t);
 }
 
 static bdl_status alloc_vector(bdl__trainer *t, void **vector)
@@ -198,7 +211,7 @@ static bdl_status open_optim(bdl__trainer *t)
     BDL__TRY(bdl__schedule_create(allocator, t->params.schedule, &t->schedule));
     BDL__TRY(bdl__clip_parse(allocator, t->params.clip, &t->clip));
     BDL__TRY(bdl__train_ranges(&t->arena, t->saved->model->graph, &t->ranges, &t->n_ranges));
-    BDL__TRY(own_ranges(t));
+    BDL__TRY(share_weights(t));
     BDL__TRY(alloc_vector(t, &t->grads));
     for (int i = 0; i < bdl__optim_n_states(t->optim); i++) {
         BDL__TRY(alloc_vector(t, &t->states[i]));
@@ -207,6 +220,8 @@ static bdl_status open_optim(bdl__trainer *t)
     const int64_t n_blocks = t->saved->model->graph->weights_count / BDL__BLOCK;
     BDL__TRY(bdl__arena_alloc(&t->arena, (size_t)(n_blocks + 1) * sizeof(double), &memory));
     t->square_sums = memory;
+    BDL__TRY(bdl__arena_alloc(&t->arena, (size_t)(n_blocks + 1) * sizeof(double), &memory));
+    t->block_sums = memory;
     return BDL_OK;
 }
 

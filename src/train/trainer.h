@@ -28,7 +28,7 @@ struct bdl__trainer {
     /* with other ranks; else NULL */
     bdl__ranks *ranks;
     bdl__shares *shares;
-    int64_t *block_counts; /* [n ranks] blocks of each range, in the arena */
+    int64_t *block_counts; /* [n ranks] blocks that each owns, in the arena */
     char fingerprint[65]; /* of the last run's end */
     bdl_status update_status; /* of what worker 0 said to the others */
 
@@ -37,12 +37,13 @@ struct bdl__trainer {
     bdl__clip clip;
     bdl__trigger *until; /* in the arena, or NULL */
     char condition[256]; /* what of `until` held */
-    int64_t own_begin, own_count; /* scalars that this rank updates: alone, all */
-    void *grads;                  /* of the own range */
-    void *states[BDL__MAX_OPTIM_STATES]; /* of the own range */
-    bdl__param_range *ranges;     /* of the own range, counted from its begin; in the arena */
+    int64_t own_count; /* scalars that this rank updates: alone, all; else those of its buckets, one after the other */
+    void *grads;       /* [own_count] */
+    void *states[BDL__MAX_OPTIM_STATES]; /* [own_count] */
+    bdl__param_range *ranges;            /* of what is owned, counted as it is; in the arena */
     int64_t n_ranges;
-    double *square_sums; /* a block's each, with clipping by norm */
+    double *square_sums; /* a block's each, with clipping by norm; with other ranks by owner */
+    double *block_sums;  /* the same in the order of the blocks */
 
     bdl__position position;
     int64_t steps; /* of an epoch */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The update of the weights, by all workers, with the gradients of the batch. Alone, each worker updates its share
- * of the blocks. With other ranks, worker 0 talks to them while the others wait; what is updated is this rank's
- * own range, bucket by bucket, so that one bucket travels while the next is summed.
+ * of the blocks. With other ranks, worker 0 talks to them while the others wait; what is updated are this rank's
+ * buckets, one by one, so that one travels while the next is summed.
  */
 #include <math.h>
 #include <string.h>
@@ -14,42 +14,56 @@ static bdl__param_ranges ranges_of(const bdl__trainer *t)
     return (bdl__param_ranges){.range = t->ranges, .n = t->n_ranges};
 }
 
-static char *own_weights(const bdl__trainer *t)
+/* Scalars [begin, end) of the own vectors, whose weights begin at `weights`. */
+static void update(bdl__trainer *t, const bdl__optim_step *step, void *weights, int64_t begin, int64_t end)
 {
-    const bdl__model *const model = t->saved->model;
-    return (char *)model->weights + (size_t)t->own_begin * bdl__scalar_size(model->dtype);
+    bdl__optim_update(step, t->target, weights, t->grads, t->states, ranges_of(t), begin, end);
 }
 
-/* Scalars [begin, end) of the own range. */
-static void update(bdl__trainer *t, const bdl__optim_step *step, int64_t begin, int64_t end)
+/* Where own vectors would begin if all weights lay as those of the bucket do. */
+static char *weights_of(const bdl__trainer *t, const bdl__bucket *bucket)
 {
-    bdl__optim_update(step, t->target, own_weights(t), t->grads, t->states, ranges_of(t), begin, end);
+    const bdl__model *const model = t->saved->model;
+    const int64_t shift = bucket->begin - bucket->own_at;
+    return (char *)model->weights + (size_t)shift * bdl__scalar_size(model->dtype);
 }
 
 /* As update; with bf16 on the wire, by rounded steps. */
-static void step_weights(bdl__trainer *t, const bdl__optim_step *step, int64_t begin, int64_t end)
+static void update_bucket(bdl__trainer *t, const bdl__optim_step *step, const bdl__bucket *bucket,
+                          int64_t begin, int64_t end)
 {
+    char *const weights = weights_of(t, bucket);
     float old[BDL__BLOCK];
     if (!bdl__shares_rounds(t->shares)) {
-        update(t, step, begin, end);
+        update(t, step, weights, begin, end);
         return;
     }
     for (int64_t at = begin; at < end; at += BDL__BLOCK) {
-        memcpy(old, own_weights(t) + (size_t)at * sizeof *old, sizeof old);
-        update(t, step, at, at + BDL__BLOCK);
-        bdl__shares_round(t->shares, at, at + BDL__BLOCK, old);
+        memcpy(old, weights + (size_t)at * sizeof *old, sizeof old);
+        update(t, step, weights, at, at + BDL__BLOCK);
+        bdl__shares_round(t->shares, bucket, at, at + BDL__BLOCK, old);
     }
+}
+
+/* Where the own blocks' sums of squares begin. */
+static double *own_square_sums(const bdl__trainer *t)
+{
+    double *own = t->square_sums;
+    for (int r = 0; t->ranks && r < t->ranks->rank; r++) {
+        own += t->block_counts[r];
+    }
+    return own;
 }
 
 static void square_sums(bdl__trainer *t, int64_t begin, int64_t end)
 {
-    bdl__optim_square_sums(t->target, t->grads, ranges_of(t), begin, end,
-                           t->square_sums + t->own_begin / BDL__BLOCK);
+    bdl__optim_square_sums(t->target, t->grads, ranges_of(t), begin, end, own_square_sums(t));
 }
 
 static double norm_of(const bdl__trainer *t)
 {
-    return bdl__optim_norm(t->square_sums, t->saved->model->graph->weights_count / BDL__BLOCK);
+    return bdl__optim_norm(t->ranks ? t->block_sums : t->square_sums,
+                           t->saved->model->graph->weights_count / BDL__BLOCK);
 }
 
 /* The worker's share of the blocks of [begin, end). */
@@ -69,7 +83,7 @@ static void update_alone(bdl__trainer *t, const bdl__exec_worker *w, bdl__optim_
         bdl__barrier_wait(w->barrier, w->n_workers);
         bdl__optim_clip_norm(step, norm_of(t));
     }
-    update(t, step, begin, end);
+    update(t, step, t->saved->model->weights, begin, end);
 }
 
 /* ---- with other ranks --------------------------------------------------------------------------- */
@@ -132,7 +146,15 @@ static bdl_status gather_squares(bdl__trainer *t, const bdl__bucket *bucket)
 {
     const bdl__reduce *const reduce = &t->ranks->reduce;
     (void)bucket;
-    return reduce->exchange(reduce->arg, t->block_counts, t->square_sums);
+    BDL__TRY(reduce->exchange(reduce->arg, t->block_counts, t->square_sums));
+    bdl__shares_in_order(t->shares, t->square_sums, t->block_sums);
+    return BDL_OK;
+}
+
+/* The worker's share of an own bucket. */
+static void share_of_bucket(const bdl__exec_worker *w, const bdl__bucket *bucket, int64_t *from, int64_t *to)
+{
+    share_of(w, bucket->own_at, bucket->own_at + bucket->end - bucket->begin, from, to);
 }
 
 /* The gradients of a bucket's share are summed, and then used while they are in the cache. */
@@ -140,14 +162,12 @@ static void take_bucket(bdl__trainer *t, const bdl__exec_worker *w, const bdl__o
                         const bdl__bucket *bucket)
 {
     int64_t begin, end_of_share;
-    share_of(w, bucket->begin - t->own_begin, bucket->end - t->own_begin, &begin, &end_of_share);
-    if (bucket->is_live) {
-        bdl__shares_sum(t->shares, begin, end_of_share, t->grads);
-    }
+    share_of_bucket(w, bucket, &begin, &end_of_share);
+    bdl__shares_sum(t->shares, begin, end_of_share, t->grads);
     if (t->clip.max_norm > 0) {
         square_sums(t, begin, end_of_share);
     } else {
-        step_weights(t, step, begin, end_of_share);
+        update_bucket(t, step, bucket, begin, end_of_share);
     }
 }
 
@@ -183,8 +203,10 @@ static void update_together(bdl__trainer *t, const bdl__exec_worker *w, bdl__opt
             return;
         }
         bdl__optim_clip_norm(step, norm_of(t));
-        share_of(w, 0, t->own_count, &begin, &end_of_share);
-        step_weights(t, step, begin, end_of_share);
+        for (int64_t i = 0; i < n; i++) {
+            share_of_bucket(w, &buckets[i], &begin, &end_of_share);
+            update_bucket(t, step, &buckets[i], begin, end_of_share);
+        }
         if (!talk(t, w, send_all, NULL)) {
             return;
         }

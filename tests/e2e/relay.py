@@ -17,6 +17,7 @@ import time
 PIECE = 16 * 1024
 TICK = 0.2
 MOST_QUEUED = 64 * 1024 * 1024
+MOST_WAITING = 128 * 1024  # bytes in the kernel before the link, as in a switch
 
 
 def split_address(text):
@@ -86,6 +87,7 @@ class Relay:
         host, port = split_address(listen)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.listener = socket.create_server((host, port), family=family, backlog=128)
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, MOST_WAITING)
         name = self.listener.getsockname()
         self.address = f"[{name[0]}]:{name[1]}" if family == socket.AF_INET6 else f"{name[0]}:{name[1]}"
         threading.Thread(target=self.accept, daemon=True).start()
@@ -106,6 +108,7 @@ class Relay:
                 near.close()
                 continue
             far.settimeout(None)
+            far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, MOST_WAITING)
             for end in (near, far):
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.sockets += [near, far]

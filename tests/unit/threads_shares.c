@@ -59,16 +59,6 @@ static double rounded(double x)
     return ldexp(nearbyint(ldexp(mantissa, 8)), exponent - 8);
 }
 
-/* Whose node is it? */
-static int owner_of(const bdl__ranks *ranks, int64_t node)
-{
-    int r = 0;
-    for (int64_t end = ranks->node_counts[0]; node >= end; end += ranks->node_counts[r]) {
-        r++;
-    }
-    return r;
-}
-
 /* The shards are shared out; each rank's run has one node or more. */
 static void place(iteration *it, int n_ranks)
 {
@@ -91,12 +81,10 @@ static void place(iteration *it, int n_ranks)
 /* The sum of node `at` and those below, as the tree says; *next counts the given nodes. */
 static float tree_sum(const iteration *it, bdl__tree_node at, int64_t *next, int64_t i)
 {
-    const bdl__ranks *const ranks = it->ranks;
     if (it->nodes[*next].level == at.level && it->nodes[*next].i == at.i) {
         const int64_t k = (*next)++;
         const float own = partial(k, i);
-        const bool travels = it->job->is_bf16 && owner_of(ranks, k) != ranks->rank;
-        return travels ? (float)rounded((double)own) : own;
+        return it->job->is_bf16 ? (float)rounded((double)own) : own;
     }
     const float left =
         tree_sum(it, (bdl__tree_node){.level = at.level - 1, .i = 2 * at.i}, next, i);
@@ -119,14 +107,15 @@ static double exact(const iteration *it, int64_t i, double *bound)
     return sum;
 }
 
-static void check_sums(iteration *it, job *j, int64_t begin, int64_t end, int64_t own_begin)
+/* Own vectors lie `shift` before the whole one. */
+static void check_sums(iteration *it, job *j, int64_t begin, int64_t end, int64_t shift)
 {
     const bdl__tree_node root = bdl__tree_root(j->n_shards);
     for (int64_t i = begin; i < end; i++) {
         int64_t next = 0;
         double bound;
-        const float want = tree_sum(it, root, &next, own_begin + i);
-        const double sum = exact(it, own_begin + i, &bound);
+        const float want = tree_sum(it, root, &next, shift + i);
+        const double sum = exact(it, shift + i, &bound);
         j->n_wrong_sums += memcmp(&want, &it->grads[i], sizeof want) != 0;
         j->worst_sum = fmax(j->worst_sum, bound > 0 ? fabs((double)it->grads[i] - sum) / bound : 0);
     }
@@ -149,21 +138,20 @@ static void check_weights(const iteration *it, job *j)
 
 static bdl_status take_buckets(iteration *it, job *j)
 {
-    int64_t n, own_begin, own_end;
+    int64_t n;
     const bdl__bucket *const buckets = bdl__shares_buckets(it->shares, &n);
-    bdl__shares_range(it->shares, it->ranks->rank, &own_begin, &own_end);
-    float *const weights = (float *)it->model->weights + own_begin;
-    float *const old = j->start + own_begin;
     for (int64_t b = n - 1; b >= 0; b--) {
-        const int64_t begin = buckets[b].begin - own_begin, end = buckets[b].end - own_begin;
+        const int64_t shift = buckets[b].begin - buckets[b].own_at;
+        const int64_t begin = buckets[b].own_at, end = buckets[b].end - shift;
+        float *const weights = (float *)it->model->weights + shift;
         BDL__TRY(bdl__shares_wait(it->shares, &buckets[b]));
         bdl__shares_sum(it->shares, begin, end, it->grads);
-        check_sums(it, j, begin, end, own_begin);
+        check_sums(it, j, begin, end, shift);
         for (int64_t i = begin; i < end; i++) {
             weights[i] -= RATE * it->grads[i];
         }
         if (bdl__shares_rounds(it->shares)) {
-            bdl__shares_round(it->shares, begin, end, old + begin);
+            bdl__shares_round(it->shares, &buckets[b], begin, end, j->start + shift + begin);
         }
         BDL__TRY(bdl__shares_send(it->shares, &buckets[b]));
     }

@@ -152,6 +152,19 @@ static void check_ranks(job j, const char *alone, int n_ranks, int threads)
     }
 }
 
+/* All ranks of a run have the same bits; gives them. */
+static void train_ranks(job j, int n_ranks, int threads, char hex[65])
+{
+    static dist_run run;
+    j.threads = threads;
+    run_ranks(&j, n_ranks, &run);
+    CHECK(dist_all_ok(&run));
+    for (int r = 1; r < n_ranks; r++) {
+        CHECK_STR_EQ(j.hex[0], j.hex[r]);
+    }
+    memcpy(hex, j.hex[0], 65);
+}
+
 static void check_all(job j)
 {
     static const int ranks[] = {1, 2, 3, 5};
@@ -260,6 +273,33 @@ BDL_TEST(float64_trains_alike)
     check_ranks(j, alone, 3, 2);
 }
 
+/* Frozen layers belong to no rank: before, between and within what does. */
+static const char *const frozen_json =
+    "{\"name\":\"frozen\",\"inputs\":[{\"name\":\"input\",\"shape\":[2,9,9]}],\"nodes\":["
+    "{\"name\":\"f\",\"type\":\"flatten\",\"inputs\":[\"input\"]},"
+    "{\"name\":\"a\",\"type\":\"linear\",\"params\":{\"out_features\":130},\"inputs\":[\"f\"],\"frozen\":true},"
+    "{\"name\":\"b\",\"type\":\"linear\",\"params\":{\"out_features\":140},\"inputs\":[\"a\"]},"
+    "{\"name\":\"c\",\"type\":\"linear\",\"params\":{\"out_features\":150},\"inputs\":[\"b\"],\"frozen\":true},"
+    "{\"name\":\"d\",\"type\":\"linear\",\"params\":{\"out_features\":160},\"inputs\":[\"c\"]},"
+    "{\"name\":\"e\",\"type\":\"linear\",\"params\":{\"out_features\":4},\"inputs\":[\"d\"]},"
+    "{\"name\":\"s\",\"type\":\"log_softmax\",\"inputs\":[\"e\"]}]}";
+
+BDL_TEST(frozen_layers_train_alike)
+{
+    char alone[65];
+    write_model(frozen_json);
+    job j = {.options = {{"model", model_path}, {"data", SYNTHETIC}, {"batch", "100"}, {"iterations", "6"},
+                         {"optim", "adam(lr=0.01)"}, {"clip", "norm(0.5)"}}};
+    check_all(j);
+    j.options[6] = (option){"bucket", "16384"};
+    train_alone(j, alone);
+    check_ranks(j, alone, 3, 2);
+    j.options[7] = (option){"wire", "bf16"};
+    train_ranks(j, 3, 2, alone);
+    j.options[6].value = "0";
+    check_ranks(j, alone, 3, 1);
+}
+
 /* Validation is shared too; what it gives decides when training stops and how fast it learns. */
 BDL_TEST(validation_and_stop_conditions_are_alike)
 {
@@ -277,19 +317,6 @@ BDL_TEST(validation_and_stop_conditions_are_alike)
 }
 
 /* ---- bf16 on the wire ------------------------------------------------------------------------------ */
-
-/* All ranks of a run have the same bits; gives them. */
-static void train_ranks(job j, int n_ranks, int threads, char hex[65])
-{
-    static dist_run run;
-    j.threads = threads;
-    run_ranks(&j, n_ranks, &run);
-    CHECK(dist_all_ok(&run));
-    for (int r = 1; r < n_ranks; r++) {
-        CHECK_STR_EQ(j.hex[0], j.hex[r]);
-    }
-    memcpy(hex, j.hex[0], 65);
-}
 
 /* The bits depend on the number of ranks, and on nothing else that may differ. */
 static void check_bf16(job *j, option *wire, option *bucket)
@@ -555,7 +582,7 @@ BDL_TEST_MAIN(batch_norm_and_dropout_train_alike, ranks_without_rows_in_the_last
               odd_batches_train_alike, buckets_change_nothing, buckets_of_large_layers_change_nothing,
               a_cancelled_run_goes_on_where_it_stopped, float64_trains_alike,
               validation_and_stop_conditions_are_alike, bf16_on_the_wire_gives_all_ranks_the_same_bits,
-              bf16_on_the_wire_learns_as_fp32_does, bf16_on_the_wire_needs_float32,
+              frozen_layers_train_alike, bf16_on_the_wire_learns_as_fp32_does, bf16_on_the_wire_needs_float32,
               checkpoints_with_bf16_on_the_wire_go_on_alike, seeds_differ, equal_rows_train_alike,
               checkpoints_are_those_of_one_process, legs_go_on_from_the_file_of_one_rank,
               time_limits_stop_all_at_one_iteration, more_ranks_than_shards_are_refused,
