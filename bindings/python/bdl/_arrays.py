@@ -14,16 +14,41 @@ from bdl.errors import BdlShapeError, BdlUnsupportedError
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
+def _converted(values: Any, what: str) -> Array:
+    """An array of what is none yet, such as lists."""
+    try:
+        return np.asarray(values)
+    except ValueError:
+        has_arrays = isinstance(values, Sequence) and any(hasattr(v, "shape") for v in values)
+        hint = "; samples with labels are given as (x, y), batches as an iterable of them" if has_arrays else ""
+        found = f"a {type(values).__name__} whose entries differ in shape"
+        raise BdlShapeError(f"{what}: expected an array, found {found}{hint}") from None
+
+
+def _imported(values: Any, what: str) -> Array:
+    """An array over what gives DLPack; of PyTorch's tensors only the values count."""
+    try:
+        return np.from_dlpack(values.detach() if hasattr(values, "detach") else values)
+    except (BufferError, RuntimeError, TypeError, ValueError) as error:
+        kind = f"{type(values).__name__} of {getattr(values, 'dtype', 'unknown type')}"
+        raise BdlUnsupportedError(
+            f"{what}: expected an array of numbers, found a {kind}, which NumPy does not take: {error}"
+        ) from None
+
+
 def as_numpy(values: Any, what: str) -> Array:
     """`values` as a NumPy array, without a copy where that is possible."""
     if isinstance(values, np.ndarray):
         array = values
     elif hasattr(values, "__dlpack__"):
-        array = np.from_dlpack(values.detach() if hasattr(values, "detach") else values)
+        array = _imported(values, what)
     else:
-        array = np.asarray(values)
+        array = _converted(values, what)
+    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
+        raise BdlUnsupportedError(f"{what}: expected an array of numbers, found masked values: fill or drop them")
     if array.dtype.kind not in "fiub":
-        raise BdlUnsupportedError(f"{what}: expected an array of numbers, found elements of type {array.dtype}")
+        found = f"elements of type {array.dtype}" if array.shape else f"a {type(values).__name__}"
+        raise BdlUnsupportedError(f"{what}: expected an array of numbers, found {found}")
     return array
 
 

@@ -15,11 +15,12 @@ import threading
 import weakref
 from collections.abc import Callable
 from ctypes import c_void_p
-from typing import Any, TypeVar
+from numbers import Integral
+from typing import Any, NoReturn, TypeVar
 
 from bdl import _lib
 from bdl._schema_gen import SCHEMA_SHA256
-from bdl.errors import BdlForkedError, BdlInvalidArgumentError, BdlStateError
+from bdl.errors import BdlForkedError, BdlInvalidArgumentError, BdlStateError, BdlUnsupportedError
 
 T = TypeVar("T")
 POLL_SECONDS = 0.1  # how often a waiting main thread looks for Ctrl-C
@@ -38,6 +39,7 @@ class Handle:
         self._pointer = pointer
         self._pid = os.getpid()
         self._parent = parent
+        self.in_training = threading.Lock()  # held by the one fit that may change a model
         self._finalizer = weakref.finalize(self, _free, free, pointer.value or 0, self._pid, parent)
 
     @property
@@ -58,8 +60,13 @@ class Handle:
         return self._pointer
 
     def close(self) -> None:
-        """Frees the C object now."""
+        """Frees the C object now: only for objects that nothing else was made from."""
         self._finalizer()
+
+    def __reduce__(self) -> NoReturn:
+        raise BdlUnsupportedError(
+            "this object of bdl lives in the C library and can neither be copied nor pickled: make it anew there"
+        )
 
 
 _context: Handle | None = None
@@ -93,9 +100,9 @@ def context() -> Handle:
 def set_threads(n: int) -> None:
     """Sets the number of worker threads (0: one for each processor) of models that are made from now on."""
     global _context, _threads
-    if not 0 <= n <= 1024:
-        raise BdlInvalidArgumentError(f"threads must be between 0 (all processors) and 1024, got {n}")
-    _threads = n
+    if not isinstance(n, Integral) or not 0 <= n <= 1024:
+        raise BdlInvalidArgumentError(f"threads must be a whole number between 0 (all processors) and 1024, got {n!r}")
+    _threads = int(n)
     _context = None
 
 

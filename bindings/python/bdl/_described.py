@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Union
 
 import numpy as np
+
+from bdl.errors import BdlUnsupportedError
 
 Ints = Union[int, Sequence[int]]
 Floats = Union[float, Sequence[float]]
@@ -15,12 +18,16 @@ Text = Union[str, "Described", Sequence[float], "np.ndarray[Any, Any]"]
 
 def plain(value: Any) -> Any:
     """A value as JSON has it: NumPy's numbers and arrays, tuples and described things made plain."""
-    if isinstance(value, Described):
+    if isinstance(value, (Described, os.PathLike)):
         return str(value)
     if isinstance(value, (np.generic, np.ndarray)):
         return value.tolist()
-    if isinstance(value, Sequence) and not isinstance(value, str):
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
         return [plain(v) for v in value]
+    if isinstance(value, type) and issubclass(value, Described):
+        raise BdlUnsupportedError(f"expected a value, got the class {value.__name__}: write {value.__name__}(...)")
+    if not isinstance(value, (bool, int, float, str)):
+        raise BdlUnsupportedError(f"expected a number, a text or a sequence of them, got {value!r}")
     return value
 
 
@@ -65,9 +72,15 @@ class Described:
     _defaults: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, params: Mapping[str, Any]) -> None:
-        simple = {k: plain(v) for k, v in params.items() if v is not None}
+        simple = {k: self._plain(k, v) for k, v in params.items() if v is not None}
         own = {k: plain(v) for k, v in self._defaults.items()}
         self.params: dict[str, Any] = {k: v for k, v in simple.items() if k not in own or v != own[k]}
+
+    def _plain(self, name: str, value: Any) -> Any:
+        try:
+            return plain(value)
+        except BdlUnsupportedError as error:
+            raise BdlUnsupportedError(f"{type(self).__name__}: {name}: {error}") from None
 
     def _arguments(self) -> str:
         return ", ".join(f"{k}={to_text(v)}" for k, v in self.params.items())

@@ -3,16 +3,32 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Union
+from numbers import Integral, Real
+from typing import Any, ClassVar, Union, cast
 
 from bdl._described import Described
+from bdl.errors import BdlInvalidArgumentError, BdlShapeError, BdlUnsupportedError
 
 Number = Union[int, float]
 
 
+def kind_of(value: object) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
+
+
+def symbols(given: Symbol | Sequence[Symbol]) -> list[Symbol]:
+    """One or several as a list."""
+    if isinstance(given, Sequence):
+        return list(given)
+    return [given]
+
+
 class Symbol:
     """The output of a layer, or an input, of a model that is being described."""
+
+    __array_ufunc__ = None  # NumPy's arrays leave arithmetic with symbols to them
 
     def __init__(self, layer: Layer | None, inputs: Sequence[Symbol], name: str | None, shape: Sequence[int] = (),
                  index: int = 0) -> None:
@@ -40,10 +56,16 @@ class Symbol:
     __rmul__ = __mul__
 
     def __sub__(self, other: Symbol | Number) -> Symbol:
-        return _combine("Sub", "", self, other) if isinstance(other, Symbol) else self + -other
+        return self + -other if isinstance(other, Real) else _combine("Sub", "", self, other)
+
+    def __rsub__(self, other: Number) -> Symbol:
+        return -self + other
 
     def __truediv__(self, other: Symbol | Number) -> Symbol:
-        return _combine("Div", "", self, other) if isinstance(other, Symbol) else self * (1 / other)
+        return self * (1 / other) if isinstance(other, Real) else _combine("Div", "", self, other)
+
+    def __rtruediv__(self, other: Number) -> Symbol:
+        return _layer("Reciprocal")(self) * other
 
     def __neg__(self) -> Symbol:
         return self * -1
@@ -52,18 +74,27 @@ class Symbol:
         return f"Input{self.shape}" if self.layer is None else f"output of {self.layer!r}"
 
 
-def _combine(pair: str, constant: str, left: Symbol, right: Symbol | Number) -> Symbol:
+def _layer(kind: str, *arguments: Number) -> Layer:
     from bdl.nn import _layers_gen
 
+    layer: Layer = getattr(_layers_gen, kind)(*arguments)
+    return layer
+
+
+def _combine(pair: str, constant: str, left: Symbol, right: Symbol | Number) -> Symbol:
     if isinstance(right, Symbol):
-        layer: Layer = getattr(_layers_gen, pair)()
-        return layer(left, right)
-    layer = getattr(_layers_gen, constant)(right)
-    return layer(left)
+        return _layer(pair)(left, right)
+    if not isinstance(right, Real):
+        return cast(Symbol, NotImplemented)
+    return _layer(constant, right)(left)
 
 
 def Input(shape: Sequence[int], name: str | None = None) -> Symbol:
     """A symbolic input; `shape` is that of a sample, without the batch axis."""
+    if isinstance(shape, str) or not isinstance(shape, Sequence) or not all(isinstance(d, Integral) for d in shape):
+        raise BdlUnsupportedError(f"an input's shape is whole numbers, such as (3, 224, 224) or (10,); got {shape!r}")
+    if any(d < 1 for d in shape):
+        raise BdlShapeError(f"an input's sizes must be at least 1, got {tuple(shape)}")
     return Symbol(None, (), name, tuple(int(d) for d in shape))
 
 
@@ -77,6 +108,12 @@ class Layer(Described):
         self.name = name
         self.frozen = False
 
+    def _plain(self, name: str, value: Any) -> Any:
+        simple = super()._plain(name, value)
+        if isinstance(simple, float) and not math.isfinite(simple):  # JSON has no such numbers
+            raise BdlInvalidArgumentError(f"{type(self).__name__}: {name} must be a finite number, got {simple}")
+        return simple
+
     def freeze(self) -> Layer:
         """Keeps the weights as they are in training."""
         self.frozen = True
@@ -85,12 +122,12 @@ class Layer(Described):
     def __call__(self, *inputs: Symbol | Sequence[Symbol]) -> Symbol:
         flat: list[Symbol] = []
         for given in inputs:
-            flat += [given] if isinstance(given, Symbol) else list(given)
+            flat += symbols(given)
         for symbol in flat:
             if not isinstance(symbol, Symbol):
                 raise TypeError(
                     f"{type(self).__name__} is called on symbolic tensors (bdl.Input or outputs of layers), got "
-                    f"{type(symbol).__name__}; build a model to compute with arrays"
+                    f"{kind_of(symbol)}; build a model to compute with arrays"
                 )
         return Symbol(self, flat, self.name)
 
@@ -104,7 +141,9 @@ class _Names:
         self.used: set[str] = set()
 
     def add(self, symbol: Symbol, fallback: str) -> str:
-        name = symbol.name if symbol.name and symbol.name not in self.used else fallback
+        name = symbol.name if symbol.name and self.owner.get(id(symbol.layer)) != symbol.name else fallback
+        if name in self.used:
+            raise BdlInvalidArgumentError(f"two layers or inputs have the name '{name}'")
         self.used.add(name)
         self.of[id(symbol.node)] = name
         return name
@@ -148,7 +187,14 @@ def describe(inputs: Sequence[Symbol], outputs: Sequence[Symbol], name: str) -> 
     """The JSON description of a graph."""
     names = _Names()
     entries = []
+    for symbol in [*inputs, *outputs]:
+        if not isinstance(symbol, Symbol):
+            raise TypeError(f"a model is made from symbolic tensors (bdl.Input, outputs of layers), got {kind_of(symbol)}")
     for i, symbol in enumerate(inputs):
+        if symbol.layer is not None:
+            raise ValueError(f"{symbol!r} is given as an input of the model; inputs are what bdl.Input gives")
+        if id(symbol) in names.of:
+            raise ValueError(f"{symbol!r} is given twice as an input of the model")
         names.add(symbol, "input" if len(inputs) == 1 else f"input_{i}")
         entries.append({"name": names.of[id(symbol.node)], "shape": list(symbol.shape)})
     nodes: list[dict[str, Any]] = []

@@ -10,12 +10,13 @@ import ctypes
 import os
 import pathlib
 from collections.abc import Sequence
+from numbers import Integral, Real
 from ctypes import (
     CFUNCTYPE, POINTER, c_bool, c_char_p, c_double, c_int32, c_int64, c_size_t, c_uint64, c_void_p,
 )
 from typing import Any
 
-from bdl.errors import BdlInvalidArgumentError, BdlNotFoundError, error_of
+from bdl.errors import BdlInvalidArgumentError, BdlNotFoundError, BdlUnsupportedError, error_of
 
 MAX_RANK = 8
 Shape = c_int64 * MAX_RANK
@@ -228,11 +229,16 @@ def library() -> ctypes.CDLL:
 
 
 def _check(kinds: Sequence[Any], arguments: Sequence[Any]) -> None:
-    """Refuses what ctypes would change without a word: it cuts texts at a NUL, and numbers to their width."""
+    """Refuses what ctypes would change without a word (it cuts texts at a NUL, and numbers to their width), and says
+    what is wrong with numbers that are none."""
     for kind, value in zip(kinds, arguments):
+        if kind in (c_int32, c_int64, c_uint64) and not isinstance(value, Integral):
+            raise BdlUnsupportedError(f"expected a whole number, got {value!r}")
+        if kind is c_double and not isinstance(value, Real):
+            raise BdlUnsupportedError(f"expected a number, got {value!r}")
         if kind is c_char_p and isinstance(value, bytes) and b"\0" in value:
             raise BdlInvalidArgumentError(f"expected a text without NUL characters, got {os.fsdecode(value)!r}")
-        if kind in (c_int32, c_int64, c_uint64) and isinstance(value, int) and kind(value).value != value:
+        if kind in (c_int32, c_int64, c_uint64) and kind(value).value != value:
             sign = "" if kind is c_uint64 else " with a sign"
             raise BdlInvalidArgumentError(f"expected a whole number of {ctypes.sizeof(kind) * 8} bits{sign}, got {value}")
 

@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from bdl import _lib
 from bdl._context import Handle, create, long_call, on_caller_thread
-from bdl.callbacks import Callback, History, Progress, StopTraining
-from bdl.errors import BdlCancelledError
+from bdl.callbacks import Callback, History, Progress, StopTraining, asks_to_stop
+from bdl.errors import BdlCancelledError, BdlStateError
 
 START, STEP, VALIDATION, EPOCH, CHECKPOINT, END = range(6)
 
@@ -30,6 +31,8 @@ class Run:
         self.model = model
         self.context = context
         self.callbacks = callbacks
+        for callback in callbacks:
+            callback.stop = False  # of an earlier run
         self.wants_steps = [c for c in callbacks if type(c).on_step is not Callback.on_step]
         self.progress = Progress() if verbose else None
         self.history = History()
@@ -45,7 +48,7 @@ class Run:
                     result = what(callback)
                 except StopTraining:
                     result = False
-                if result is False or callback.stop:
+                if asks_to_stop(result) or callback.stop:
                     self.stop()
 
         if callbacks:
@@ -114,17 +117,23 @@ def train(model: Any, handle: Handle, options: Handle, data: Handle, validation:
           callbacks: list[Callback], verbose: int) -> History:
     """Trains the model in place."""
     run = Run(model, handle.context, callbacks, verbose)
-    trainer = create(
-        "bdl_trainer_free", "bdl_trainer_create_on", handle.context.pointer, options.pointer, handle.pointer,
-        data.pointer, None if validation is None else validation.pointer, parent=handle,
-    )
+    if not handle.in_training.acquire(blocking=False):
+        raise BdlStateError("this model is being trained already, on another thread or by the fit that calls this one")
     try:
-        run.train(trainer)
-        hexadecimal = ctypes.create_string_buffer(65)
-        _lib.library().bdl_trainer_fingerprint(trainer.pointer, hexadecimal)
-        run.history.fingerprint = hexadecimal.value.decode()
+        trainer = create(
+            "bdl_trainer_free", "bdl_trainer_create_on", handle.context.pointer, options.pointer, handle.pointer,
+            data.pointer, None if validation is None else validation.pointer, parent=handle,
+        )
+        try:
+            run.train(trainer)
+            hexadecimal = ctypes.create_string_buffer(65)
+            _lib.library().bdl_trainer_fingerprint(trainer.pointer, hexadecimal)
+            run.history.fingerprint = hexadecimal.value.decode()
+        finally:
+            trainer.close()
     finally:
-        trainer.close()
+        handle.in_training.release()
     for callback in callbacks:
-        callback.on_train_end(run.history)
+        with contextlib.suppress(StopTraining):  # it has stopped
+            callback.on_train_end(run.history)
     return run.history

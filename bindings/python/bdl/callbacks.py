@@ -6,9 +6,13 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Union
+
+import numpy as np
+
+from bdl.errors import BdlUnsupportedError
 
 REDRAW_SECONDS = 0.2
 
@@ -62,18 +66,28 @@ class FunctionCallback(Callback):
         self.function = function
 
     def on_epoch_end(self, epoch: int, values: Mapping[str, float]) -> bool | None:
-        result = self.function(epoch, values)
-        return False if result is False else None
+        result: bool | None = self.function(epoch, values)
+        return result
+
+
+def asks_to_stop(result: object) -> bool:
+    """Whether a callback gave False, Python's or NumPy's."""
+    return isinstance(result, (bool, np.bool_)) and not result
 
 
 Callbacks = Union[Callback, Callable[[int, Mapping[str, float]], Any]]
 
 
-def as_callbacks(given: Sequence[Callbacks] | Callbacks | None) -> list[Callback]:
+def as_callbacks(given: Iterable[Callbacks] | Callbacks | None) -> list[Callback]:
     """Callbacks from what ``fit`` takes."""
     if given is None:
         return []
-    many = list(given) if isinstance(given, Sequence) else [given]
+    many = list(given) if isinstance(given, Iterable) else [given]
+    for callback in many:
+        if isinstance(callback, type) or not (isinstance(callback, Callback) or callable(callback)):
+            raise BdlUnsupportedError(
+                f"callbacks: expected objects of bdl.callbacks.Callback or functions of (epoch, values), got {callback!r}"
+            )
     return [c if isinstance(c, Callback) else FunctionCallback(c) for c in many]
 
 

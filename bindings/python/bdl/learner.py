@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from ctypes import c_double, c_void_p
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from bdl._arrays import Array, samples, view
 from bdl._context import create
 from bdl._options import make_options
 from bdl.data._data import CLASS, FLOATS, _labels
-from bdl.errors import BdlShapeError
+from bdl.errors import BdlInvalidArgumentError, BdlShapeError
 
 if TYPE_CHECKING:
     from bdl.model import Model
@@ -34,7 +35,7 @@ class Learner:
         self.model = model
         self._parent = model._prepare(())
         values = {"optim": optimizer, "loss": loss, **options}
-        self._options = make_options("learn", values, self._parent.context)
+        self._options = make_options("learn", values, self._parent.context, {"optimizer": None})
         self._handle = create("bdl_learner_free", "bdl_learner_create", self._parent.context.pointer,
                               self._options.pointer, self._parent.pointer, parent=self._parent)
         self._input = model.input_shapes[0]
@@ -79,6 +80,8 @@ class Learner:
 
     def step(self, lr: float | None = None) -> None:
         """Updates the weights; `lr` replaces the optimizer's learning rate."""
+        if lr is not None and not 0 < lr < math.inf:
+            raise BdlInvalidArgumentError(f"lr must be a finite number above 0, got {lr}")
         _lib.call("bdl_learner_step", self._handle.pointer, 0.0 if lr is None else lr)
 
     def zero_grad(self) -> None:

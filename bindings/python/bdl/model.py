@@ -16,12 +16,12 @@ from bdl import _lib
 from bdl._arrays import Array, as_numpy, samples, view
 from bdl._context import Handle, context, create, long_call
 from bdl._described import plain, to_text
-from bdl._graph import Input, Layer, Symbol, describe
+from bdl._graph import Input, Layer, Symbol, describe, kind_of, symbols
 from bdl._options import make_options
 from bdl._training import train
 from bdl.callbacks import Callbacks, History, as_callbacks
 from bdl.data._data import as_data, first_shape
-from bdl.errors import BdlNotFoundError, BdlShapeError, BdlStateError
+from bdl.errors import BdlInvalidArgumentError, BdlNotFoundError, BdlShapeError, BdlStateError
 from bdl.learner import Learner
 
 PathLike = Union[str, "os.PathLike[str]"]
@@ -40,13 +40,12 @@ class Model:
 
     def __init__(self, inputs: Symbol | Sequence[Symbol], outputs: Symbol | Sequence[Symbol], *, name: str = "model",
                  seed: int = 1) -> None:
-        ins = [inputs] if isinstance(inputs, Symbol) else list(inputs)
-        outs = [outputs] if isinstance(outputs, Symbol) else list(outputs)
         self._begin()
-        self._parse(describe(ins, outs, name), seed)
+        self._parse(describe(symbols(inputs), symbols(outputs), name), seed)
 
     def _begin(self) -> None:
         self._handle: Handle | None = None
+        self._is_closed = False
         self._has_views = False
 
     def _parse(self, graph: dict[str, Any], seed: int) -> None:
@@ -61,10 +60,12 @@ class Model:
         return model
 
     def _native(self) -> Handle:
+        if self._is_closed:
+            raise BdlStateError("this model is closed")
         if self._handle is None:
             raise BdlStateError(
                 "this Sequential has no input shape yet: give input_shape=, call build((channels, height, width)), or "
-                "call it or fit it first"
+                "call it on arrays or fit it with arrays first"
             )
         return self._handle
 
@@ -108,7 +109,25 @@ class Model:
         return _lib.call_text("bdl_model_describe", self._native().pointer)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}, not built>" if self._handle is None else f"<Model {self.name}>"
+        kind = type(self).__name__
+        if self._handle is None:
+            return f"<{kind}, {'closed' if self._is_closed else 'not built'}>"
+        return f"<{kind} {self.name}>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle and copy.deepcopy: the graph and the values instead of the C model."""
+        state = {**self.__dict__, "_has_views": False, "_handle": None}
+        if self._handle is not None:
+            state["_saved"] = self.to_dict(), {name: values.copy() for name, values in self.state_dict().items()}
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        saved = state.pop("_saved", None)
+        self.__dict__.update(state)
+        if saved is not None:
+            graph, values = saved
+            self._parse(graph, 1)
+            self.load_state_dict(values)
 
     # ---- computing ----------------------------------------------------------------------------------------------
 
@@ -135,7 +154,7 @@ class Model:
         """
         handle = self._prepare(first_shape(x) or ())
         data = as_data(x, None, part="test", name="x")
-        values = make_options("predict", {"batch": batch_size, **options}, handle.context)
+        values = make_options("predict", {"batch": batch_size, **options}, handle.context, Model.predict.__kwdefaults__)
         result = np.empty((len(data), *self.output_shapes[0]), np.float32)
         long_call(handle, lambda: _lib.call(
             "bdl_predict_on", handle.context.pointer, values.pointer, handle.pointer, data._handle.pointer,
@@ -165,7 +184,8 @@ class Model:
         handle = self._prepare(first_shape(x) or ())
         data = as_data(x, y, part="test", name="evaluate", classes=self._classes())
         values = make_options(
-            "eval", {"batch": batch_size, "loss": loss, "metrics": metrics, **options}, handle.context
+            "eval", {"batch": batch_size, "loss": loss, "metrics": metrics, **options}, handle.context,
+            Model.evaluate.__kwdefaults__,
         )
         text = long_call(handle, lambda: _lib.call_text(
             "bdl_evaluate_on", handle.context.pointer, values.pointer, handle.pointer, data._handle.pointer
@@ -195,7 +215,7 @@ class Model:
             validation_data: Measured after every epoch: (x, y), or as x.
             optimizer: Of ``bdl.optim``, or its text; by default sgd(lr=0.05, momentum=0.9).
             loss: Of ``bdl.losses``; by default nll after log_softmax, cross_entropy for classes, mse for numbers.
-            metrics: One or several of ``bdl.metrics``, or their names.
+            metrics: One or several of ``bdl.metrics``, or their names, measured on the validation data.
             schedule: Of ``bdl.schedules``.
             callbacks: ``bdl.callbacks.Callback`` objects, or functions of (epoch, values).
             seed: Seed of the order of samples, dropout and random transforms.
@@ -205,6 +225,10 @@ class Model:
             options: Further options of ``bdl train``: iterations, until, clip, transform, precision, every, keep,
                 log, summary, target, save ...
         """
+        if epochs == 0 and not options.keys() & {"iterations", "until"}:
+            raise BdlInvalidArgumentError("epochs is 0, and neither iterations nor until says when training ends")
+        if resume and checkpoint is None:
+            raise BdlInvalidArgumentError("resume goes on from a checkpoint: give checkpoint=, the directory they are in")
         handle = self._prepare(first_shape(x) or ())
         classes = self._classes()
         data = as_data(x, y, part="train", name="fit", classes=classes)
@@ -213,10 +237,11 @@ class Model:
             validation = as_data(validation_data, None, part="test", name="validation_data", classes=classes)
         values = {
             "epochs": epochs, "batch": batch_size, "optim": optimizer, "loss": loss, "metrics": metrics,
-            "schedule": schedule, "seed": seed, "checkpoint": checkpoint, "resume": resume or None, **options,
+            "schedule": schedule, "seed": seed, "resume": resume or None,
+            "checkpoint": None if checkpoint is None else os.fspath(checkpoint), **options,
         }
         return train(
-            self, handle, make_options("train", values, handle.context), data._handle,
+            self, handle, make_options("train", values, handle.context, Model.fit.__kwdefaults__), data._handle,
             None if validation is None else validation._handle, as_callbacks(callbacks), verbose,
         )
 
@@ -277,9 +302,9 @@ class Model:
         _lib.call("bdl_model_save", self._native().pointer, os.fsencode(directory))
 
     def close(self) -> None:
-        """Frees the model now instead of when nobody refers to it any more; views of its weights must be gone."""
-        if self._handle is not None:
-            self._handle.close()
+        """Ends the use of this model. Its memory is freed at once, or with the last view of its weights or learner."""
+        self._is_closed = True
+        self._handle = None
 
 
 class Sequential(Model):
@@ -305,27 +330,29 @@ class Sequential(Model):
 
     def add(self, layer: Layer | Sequential) -> Sequential:
         """Adds a layer at the end."""
-        if self._handle is not None:
+        if self._handle is not None or self._is_closed:
             raise BdlStateError("the model is built and cannot change any more")
         if isinstance(layer, Sequential):
             self._layers += layer._layers
         elif isinstance(layer, Layer):
             self._layers.append(layer)
         else:
-            raise TypeError(f"Sequential takes layers, got {type(layer).__name__}")
+            raise TypeError(f"Sequential takes layers one by one, as in Sequential(a, b); got {kind_of(layer)}")
         return self
 
     def build(self, input_shape: Sequence[int]) -> Sequential:
         """Makes the weights, for samples of this shape."""
-        if self._handle is None:
-            first = symbol = Input(input_shape)
+        first = symbol = Input(input_shape)
+        if self._handle is None and not self._is_closed:
             for layer in self._layers:
                 symbol = layer(symbol)
             self._parse(describe([first], [symbol], self._name), self._seed)
+        elif self.input_shapes != [first.shape]:
+            raise BdlShapeError(f"the model is built for samples of shape {self.input_shapes[0]}, not {first.shape}")
         return self
 
     def _prepare(self, sample_shape: Sequence[int]) -> Handle:
-        if sample_shape:
+        if sample_shape and self._handle is None and not self._is_closed:
             self.build(sample_shape)
         return super()._prepare(sample_shape)
 

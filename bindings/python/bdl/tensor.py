@@ -4,24 +4,42 @@
 from __future__ import annotations
 
 import ctypes
+import operator
+from collections.abc import Sequence
 from ctypes import c_int64, c_size_t, c_void_p
-from typing import Any, Union
+from numbers import Integral, Real
+from typing import Any, Union, cast
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from bdl import _lib
 from bdl._arrays import Array, as_numpy
 from bdl._context import Handle
-from bdl.errors import BdlUnsupportedError
+from bdl.errors import BdlInvalidArgumentError, BdlShapeError, BdlUnsupportedError
 
 DTYPES = {"float32": 0, "float64": 1, "int32": 2, "int64": 3, "uint8": 4}
 KINDS: dict[int, Any] = {0: ctypes.c_float, 1: ctypes.c_double, 2: ctypes.c_int32, 3: ctypes.c_int64, 4: ctypes.c_uint8}
 ALL_AXES = -(2**31)
-Operand = Union["Tensor", int, float]
+Operand = Union["Tensor", int, float, Array]
+
+
+def _values(given: tuple[Any, ...], dtype: DTypeLike | None) -> Array:
+    """The elements of a new tensor."""
+    if given and all(isinstance(v, Integral) and not isinstance(v, bool) for v in given):
+        if min(given) < 1:
+            raise BdlShapeError(f"Tensor: sizes must be at least 1, got {', '.join(map(str, given))}")
+        return np.zeros(given, "float64" if dtype is None else dtype)
+    if len(given) != 1:
+        raise BdlInvalidArgumentError(
+            f"Tensor: expected sizes, as in Tensor(2, 3), or one array, as in Tensor(x); got {len(given)} arguments"
+        )
+    array = as_numpy(given[0], "Tensor")
+    return array if dtype is None else array.astype(dtype)
 
 
 class Tensor:
-    """A tensor. ``Tensor(2, 3)`` is zeros of that shape, ``Tensor(array)`` a copy of an array.
+    """A tensor. ``Tensor(2, 3)`` is zeros of that shape, ``Tensor(array)`` a copy of an array. No axis is of size 0.
 
     Args:
         values: An array or anything with DLPack, or sizes.
@@ -30,17 +48,11 @@ class Tensor:
 
     __array_priority__ = 100.0
 
-    def __init__(self, *values: Any, dtype: str | None = None) -> None:
-        if values and all(isinstance(v, int) for v in values):
-            array: Array = np.zeros(values, dtype or "float64")
-        else:
-            (given,) = values
-            array = as_numpy(given, "Tensor")
-            if dtype is not None:
-                array = array.astype(dtype)
+    def __init__(self, *values: Any, dtype: DTypeLike | None = None) -> None:
+        array = _values(values, dtype)
+        array = np.asarray(array, array.dtype.newbyteorder("="), order="C")
         if str(array.dtype) not in DTYPES:
             raise BdlUnsupportedError(f"Tensor: expected {', '.join(DTYPES)}, found {array.dtype}")
-        array = np.ascontiguousarray(array)
         shape = (c_int64 * max(array.ndim, 1))(*array.shape)
         self._handle = _made("bdl_tensor_create", None, DTYPES[str(array.dtype)], array.ndim, shape,
                              array.ctypes.data)
@@ -67,6 +79,8 @@ class Tensor:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         array = self.numpy()
         if dtype is not None and array.dtype != dtype:
+            if copy is False:
+                raise ValueError(f"elements of type {dtype} need a copy: the tensor's are {array.dtype}")
             return array.astype(dtype)
         return array.copy() if copy else array
 
@@ -91,18 +105,33 @@ class Tensor:
         _lib.call("bdl_tensor_fill", self._handle.pointer, value)
         return self
 
-    def reshape(self, *shape: int) -> Tensor:
-        """Another shape with as many elements; shares them where strides allow it."""
-        return Tensor._of(_made("bdl_tensor_reshape", self._handle.pointer, len(shape), (c_int64 * len(shape))(*shape)))
+    def reshape(self, *shape: int | Sequence[int]) -> Tensor:
+        """Another shape with as many elements, as sizes or as a tuple; shares them where strides allow it."""
+        sizes = [operator.index(d) for part in shape for d in (part if isinstance(part, Sequence) else (part,))]
+        return Tensor._of(_made("bdl_tensor_reshape", self._handle.pointer, len(sizes), (c_int64 * len(sizes))(*sizes)))
 
     def transpose(self, first: int = 0, second: int = 1) -> Tensor:
         """A view with two axes exchanged."""
         return Tensor._of(_made("bdl_tensor_transpose", self._handle.pointer, first, second))
 
     def _binary(self, name: str, other: Operand) -> Tensor:
-        if isinstance(other, Tensor):
-            return Tensor._of(_made(f"bdl_tensor_{name}", self._handle.pointer, other._handle.pointer))
-        return Tensor._of(_made(f"bdl_tensor_{name}_value", self._handle.pointer, float(other)))
+        """`name` of this and a tensor, a number or an array; what else there is may know tensors itself."""
+        if isinstance(other, Real):
+            return Tensor._of(_made(f"bdl_tensor_{name}_value", self._handle.pointer, float(other)))
+        if isinstance(other, np.ndarray):
+            other = Tensor(other)
+        if not isinstance(other, Tensor):
+            return cast(Tensor, NotImplemented)
+        return Tensor._of(_made(f"bdl_tensor_{name}", self._handle.pointer, other._handle.pointer))
+
+    def _reversed(self, name: str, other: Operand) -> Tensor:
+        if isinstance(other, Real):
+            other = Tensor(np.asarray(0, self.dtype)).fill(float(other))
+        elif isinstance(other, np.ndarray):
+            other = Tensor(other)
+        if not isinstance(other, Tensor):
+            return cast(Tensor, NotImplemented)
+        return other._binary(name, self)
 
     def __add__(self, other: Operand) -> Tensor:
         return self._binary("add", other)
@@ -119,8 +148,20 @@ class Tensor:
     __radd__ = __add__
     __rmul__ = __mul__
 
-    def __matmul__(self, other: Tensor) -> Tensor:
-        return Tensor._of(_made("bdl_tensor_matmul", self._handle.pointer, other._handle.pointer))
+    def __rsub__(self, other: Operand) -> Tensor:
+        return self._reversed("sub", other)
+
+    def __rtruediv__(self, other: Operand) -> Tensor:
+        return self._reversed("div", other)
+
+    def __neg__(self) -> Tensor:
+        return self * -1
+
+    def __matmul__(self, other: Tensor | Array) -> Tensor:
+        return NotImplemented if isinstance(other, Real) else self._binary("matmul", other)
+
+    def __rmatmul__(self, other: Array) -> Tensor:
+        return NotImplemented if isinstance(other, Real) else self._reversed("matmul", other)
 
     def _reduced(self, name: str, axis: int | None, keepdims: bool) -> Tensor:
         number = ALL_AXES if axis is None else axis
@@ -135,7 +176,12 @@ class Tensor:
         return self._reduced("mean", axis, keepdims)
 
     def __float__(self) -> float:
-        return float(self.numpy())
+        if self.numpy().size != 1:
+            raise BdlShapeError(f"only a tensor of one element is a number, found shape {self.shape}")
+        return float(self.numpy().item())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Tensor, (self.numpy().copy(),)
 
     def __repr__(self) -> str:
         length = c_size_t()

@@ -15,8 +15,10 @@ def test_the_number_of_threads_can_be_chosen_and_changes_no_bit():
         results.append(bdl.models.lenet()(x))
     bdl.set_threads(0)
     assert np.array_equal(*results)
-    with pytest.raises(bdl.BdlError, match="threads must be between 0"):
+    with pytest.raises(bdl.BdlError, match="threads must be a whole number between 0"):
         bdl.set_threads(-1)
+    with pytest.raises(bdl.BdlError, match="threads must be a whole number .* got 1.5"):
+        bdl.set_threads(1.5)
 
 
 def test_a_forked_child_gets_a_clear_error_and_can_start_anew(child):

@@ -59,6 +59,9 @@ def test_arrays_batches_and_files_train_the_same_bits(rows, tmp_path):
         (np.asfortranarray(x), y.astype(np.uint8)),
         (x[order], y[order]),  # the order of training follows from the rows
         ([(x[i : i + 37], y[i : i + 37]) for i in range(0, 300, 37)].__iter__(), None),
+        ([(x[:100], y[:100]), (x[100:], y[100:])], None),
+        (x.astype(">f4"), y.astype(">i8")),
+        (np.repeat(x, 2, axis=1)[:, ::2], y[::-1][::-1]),
         (bdl.data.from_batches(((x[i : i + 50], y[i : i + 50]) for i in range(0, 300, 50)), memory_limit=4096), None),
         (f"npy:{tmp_path}/x.npy,{tmp_path}/y.npy", None),
     ]
@@ -159,7 +162,28 @@ def test_callbacks_see_every_event_and_can_stop(rows):
     two = small()
     two.fit(*rows, epochs=2, batch_size=150, verbose=0)
     assert same_bits(model, two)
-    assert len(small().fit(*rows, epochs=9, callbacks=lambda epoch, values: epoch < 3, verbose=0).epochs) == 3
+    for stop in (lambda epoch, values: epoch < 3, lambda epoch, values: np.float64(epoch) < 3):
+        assert len(small().fit(*rows, epochs=9, callbacks=stop, verbose=0).epochs) == 3
+
+
+def test_callbacks_are_used_again(rows):
+    class Stopper(bdl.callbacks.Callback):
+        def on_epoch_end(self, epoch, values):
+            self.stop = epoch == 2
+
+        def on_train_end(self, history):
+            raise bdl.StopTraining
+
+    stopper = Stopper()
+    assert [len(small().fit(*rows, epochs=9, callbacks=stopper, verbose=0).epochs) for _ in range(2)] == [2, 2]
+
+
+def test_a_model_is_trained_by_one_fit_at_a_time(rows):
+    model = small()
+    with pytest.raises(bdl.errors.BdlStateError, match="being trained already"):
+        model.fit(*rows, epochs=1, verbose=0, callbacks=lambda epoch, values: model.fit(*rows, verbose=0) and None)
+    other = small()
+    assert model.fit(*rows, epochs=1, verbose=0, callbacks=lambda epoch, values: other.fit(*rows, verbose=0) and None)
 
 
 def test_errors_in_callbacks_come_out(rows):
@@ -233,6 +257,11 @@ def test_running_statistics_are_part_of_the_state(rows, tmp_path):
         (lambda x, y: (iter([(x, y), (x[:, :3], y)]), None), BdlShapeError, "batch 1: expected samples of shape \\(6,\\)"),
         (lambda x, y: (iter([(x, y, y)]), None), BdlInvalidArgumentError, "a batch is \\(x, y\\) or x"),
         (lambda x, y: ("mnist:/nowhere", None), BdlNotFoundError, "/nowhere"),
+        (lambda x, y: (np.ma.masked_greater(x, 1), y), BdlUnsupportedError, "masked values"),
+        (lambda x, y: (None, y), BdlUnsupportedError, "x: expected an array of numbers, found a NoneType"),
+        (lambda x, y: ([x, y], None), BdlShapeError, r"differ in shape; samples with labels are given as \(x, y\)"),
+        (lambda x, y: (bdl.data.from_arrays(x, y), y), BdlInvalidArgumentError, "y belongs to arrays; a Data brings"),
+        (lambda x, y: (iter([x]), y), BdlInvalidArgumentError, "y belongs to arrays; a list_iterator brings"),
     ],
 )
 def test_wrong_data_are_named(rows, change, error, text):
@@ -254,6 +283,39 @@ def test_unknown_options_offer_the_nearest(rows):
         small().fit(*rows, precison="fp32", verbose=0)
     with pytest.raises(bdl.BdlError, match="sgd"):
         small().fit(*rows, optimizer="sdg(lr=1)", verbose=0)
+    for wrong, right in [("batchsize", "batch_size"), ("optimiser", "optimizer"), ("validation_date", "validation_data")]:
+        with pytest.raises(BdlNotFoundError, match=f"no option '{wrong}'; did you mean '{right}'"):
+            small().fit(*rows, **{wrong: 3}, verbose=0)
+    with pytest.raises(BdlUnsupportedError, match="callback: .*; did you mean 'callbacks'"):
+        small().fit(*rows, callback=print, verbose=0)
+    with pytest.raises(BdlNotFoundError, match="did you mean 'batch_size'"):
+        small().predict(rows[0], batchsize=3)
+
+
+@pytest.mark.parametrize(
+    "options, error, text",
+    [
+        ({"optimizer": bdl.optim.SGD}, BdlUnsupportedError, r"optim: .*got the class SGD: write SGD\(...\)"),
+        ({"loss": len}, BdlUnsupportedError, "loss: expected a number, a text .* got <built-in function len>"),
+        ({"callbacks": [3]}, BdlUnsupportedError, "callbacks: expected objects of bdl.callbacks.Callback .* got 3"),
+        ({"callbacks": bdl.callbacks.Callback}, BdlUnsupportedError, "callbacks: expected objects"),
+        ({"checkpoint": 3}, TypeError, "PathLike"),
+        ({"resume": True}, BdlInvalidArgumentError, "give checkpoint="),
+        ({"epochs": 0}, BdlInvalidArgumentError, "epochs is 0, and neither iterations nor until"),
+    ],
+)
+def test_wrong_options_are_named(rows, options, error, text):
+    with pytest.raises(error, match=text):
+        small().fit(*rows, verbose=0, **options)
+
+
+def test_errors_of_generators_come_out(rows):
+    def batches():
+        yield rows
+        raise RuntimeError("half-way")
+
+    with pytest.raises(RuntimeError, match="half-way"):
+        small().fit(batches(), verbose=0)
 
 
 def test_a_loss_that_is_no_number_ends_training(rows):

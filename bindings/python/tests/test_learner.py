@@ -103,3 +103,8 @@ def test_misuse_is_named():
         learner.backward(np.zeros((3, 2)))
     with pytest.raises(bdl.BdlError, match="2"):
         learner.loss(np.zeros((1, 3)), np.array([2]))
+    for lr in (0, -1, float("nan")):
+        with pytest.raises(bdl.BdlError, match="lr must be a finite number above 0"):
+            learner.step(lr=lr)
+    with pytest.raises(bdl.BdlError, match="did you mean 'clip'"):
+        nn.Sequential(nn.Linear(2), input_shape=(3,)).learner(clipp="norm(1)")

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Models: graphs, numbers against PyTorch's goldens, weights as views, files that the command reads."""
 
+import copy
 import gc
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -189,3 +191,86 @@ def test_a_closed_model_says_so():
     model.close()
     with pytest.raises(BdlStateError, match="closed"):
         model.summary()
+
+
+def test_what_was_made_from_a_closed_model_keeps_its_memory(child):
+    done = child(
+        "import gc, bdl\n"
+        "model = bdl.models.lenet()\n"
+        "state = model.state_dict()\n"
+        "before = {k: v.copy() for k, v in state.items()}\n"
+        "learner = model.learner()\n"
+        "model.close()\n"
+        "others = [bdl.models.lenet(seed=s) for s in range(2, 6)]\n"
+        "assert all((v == before[k]).all() for k, v in state.items())\n"
+        "try:\n"
+        "    learner.loss([[[[0.0] * 28] * 28]], [1])\n"
+        "except bdl.errors.BdlStateError as error:\n"
+        "    print(error)\n"
+        "del learner, state\n"
+        "gc.collect()\n"
+        "print(model)\n"
+    )
+    assert (done.returncode, done.stdout) == (0, "this model is closed\n<Model, closed>\n"), done.stderr
+
+
+def test_models_are_copied_and_pickled():
+    x = np.random.default_rng(5).random((3, 1, 28, 28), np.float32)
+    built, unbuilt = lenet(), nn.Sequential(nn.Linear(3))
+    built.state_dict()["fc2.bias"][:] = 3
+    built.set_trainable(False, "fc1")
+    for other in (copy.deepcopy(built), pickle.loads(pickle.dumps(built))):
+        assert type(other) is nn.Sequential and np.array_equal(other(x), built(x))
+        assert other.to_dict() == built.to_dict()
+        other.state_dict()["fc2.bias"][:] = 4
+        assert (built.state_dict()["fc2.bias"] == 3).all()
+    assert pickle.loads(pickle.dumps(unbuilt))(np.ones((2, 5))).shape == (2, 3)
+    with pytest.raises(BdlUnsupportedError, match="neither be copied nor pickled"):
+        pickle.dumps(built.learner())
+
+
+def test_names_are_given_once():
+    with pytest.raises(bdl.BdlError, match="two layers or inputs have the name 'a'"):
+        nn.Sequential(nn.Linear(3, name="a"), nn.Linear(3, name="a"), input_shape=(4,))
+    x = bdl.Input((4,))
+    with pytest.raises(ValueError, match="given twice"):
+        nn.Model([x, x], nn.Linear(3)(x))
+
+
+def test_numbers_stand_before_symbols():
+    x = bdl.Input((3,))
+    data = np.array([[1, 2, 4]], np.float32)
+    np.testing.assert_allclose(nn.Model(x, nn.Concat()(1 - x, 2 / x))(data), [[0, -1, -3, 2, 1, 0.5]])
+    for wrong in (lambda: x + None, lambda: data * x, lambda: x / "2"):
+        with pytest.raises(TypeError):
+            wrong()
+
+
+@pytest.mark.parametrize("shape", [4, "ab", (4.5,), (None, 3)])
+def test_shapes_are_whole_numbers(shape):
+    with pytest.raises(BdlUnsupportedError, match="an input's shape is whole numbers"):
+        nn.Sequential(nn.Linear(3), input_shape=shape)
+
+
+def test_misuse_of_graphs_is_named():
+    x = bdl.Input((4,))
+    with pytest.raises(BdlShapeError, match=r"sizes must be at least 1, got \(0,\)"):
+        bdl.Input((0,))
+    with pytest.raises(BdlShapeError, match=r"built for samples of shape \(1, 28, 28\), not \(5,\)"):
+        lenet().build((5,))
+    with pytest.raises(TypeError, match="made from symbolic tensors .* got a ndarray"):
+        nn.Model(np.zeros(3), np.zeros(3))
+    with pytest.raises(ValueError, match="inputs are what bdl.Input gives"):
+        nn.Model(nn.ReLU()(x), nn.ReLU()(x))
+    with pytest.raises(TypeError, match="Linear is called on symbolic tensors .* got a int"):
+        nn.Linear(3)(3)
+    with pytest.raises(TypeError, match="layers one by one.* got the class ReLU"):
+        nn.Sequential(nn.ReLU)
+    with pytest.raises(BdlUnsupportedError, match="whole number, got 1.5"):
+        nn.Sequential(nn.Linear(3), input_shape=(4,), seed=1.5)
+    with pytest.raises(bdl.BdlError, match="Dropout: p must be a finite number, got nan"):
+        nn.Dropout(float("nan"))
+    with pytest.raises(BdlUnsupportedError, match="Conv2d: stride: expected a number.* got {1}"):
+        nn.Conv2d(3, 3, stride={1})
+    with pytest.raises(BdlUnsupportedError, match=r"got the class Zeros: write Zeros\(...\)"):
+        nn.Linear(3, weight_init=bdl.init.Zeros)

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tensors against NumPy."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
 import bdl
-from bdl.errors import BdlShapeError, BdlUnsupportedError
+from bdl.errors import BdlInvalidArgumentError, BdlShapeError, BdlUnsupportedError
 
 
 def test_the_articles_tensor_prints_as_torch_prints_it():
@@ -47,3 +50,47 @@ def test_misuse_is_named():
         bdl.Tensor(3) + bdl.Tensor(4)
     with pytest.raises(BdlUnsupportedError, match="found float16"):
         bdl.Tensor(np.zeros(3, np.float16))
+
+
+def test_sizes_and_arguments_that_make_no_tensor_are_named():
+    for arguments, error, text in [
+        ((), BdlInvalidArgumentError, "expected sizes, .* or one array.*got 0 arguments"),
+        ((1, [2]), BdlInvalidArgumentError, "got 2 arguments"),
+        ((0, 3), BdlShapeError, "sizes must be at least 1, got 0, 3"),
+        (([[1], [2, 3]],), BdlShapeError, "a list whose entries differ in shape"),
+        ((None,), BdlUnsupportedError, "found a NoneType"),
+    ]:
+        with pytest.raises(error, match=text):
+            bdl.Tensor(*arguments)
+    assert bdl.Tensor(np.int64(3), 2).shape == (3, 2) and bdl.Tensor(2, dtype=np.float32).dtype == "float32"
+
+
+def test_scalars_and_other_byte_orders_keep_shape_and_values():
+    scalar = bdl.Tensor(5.0)
+    assert scalar.shape == () and float(scalar) == 5
+    np.testing.assert_array_equal(bdl.Tensor(np.arange(3, dtype=">f4")).numpy(), np.arange(3, dtype=np.float32))
+    with pytest.raises(BdlShapeError, match=r"one element is a number, found shape \(2, 3\)"):
+        float(bdl.Tensor(2, 3))
+    with pytest.raises(ValueError, match="need a copy"):
+        bdl.Tensor(2, 3).__array__(np.float32, copy=False)
+
+
+def test_numbers_and_arrays_may_stand_on_either_side():
+    rng = np.random.default_rng(4)
+    a, b = rng.normal(size=(2, 3)), rng.normal(size=(2, 3)) + 5
+    x = bdl.Tensor(b)
+    for found, truth in [
+        (1 - x, 1 - b), (2 / x, 2 / b), (-x, -b), (a - x, a - b), (x - a, b - a), (a / x, a / b), (a @ x.transpose(), a @ b.T),
+        (x @ a.T, b @ a.T), (np.float64(2) - x, 2 - b), (1 - bdl.Tensor(2.5), np.array(-1.5)), (x.reshape((3, 2)), b.reshape(3, 2)),
+    ]:
+        assert isinstance(found, bdl.Tensor) and found.shape == truth.shape
+        np.testing.assert_allclose(found.numpy(), truth, rtol=1e-13)
+    for wrong in (lambda: x + "1", lambda: None + x, lambda: x @ 2, lambda: x.sum(1.5)):
+        with pytest.raises(TypeError):
+            wrong()
+
+
+def test_tensors_are_copied_and_pickled():
+    x = bdl.Tensor(np.arange(6.0).reshape(2, 3))
+    for other in (copy.deepcopy(x), pickle.loads(pickle.dumps(x))):
+        assert np.array_equal(other.numpy(), x.numpy()) and not np.shares_memory(other.numpy(), x.numpy())

@@ -180,27 +180,37 @@ def open_data(source: Reader | str, part: str = "all") -> Data:
     return Data(create("bdl_data_free", "bdl_data_open", context().pointer, os.fsencode(str(source)), part.encode()))
 
 
+def _are_batches(x: Any) -> bool:
+    """Whether a list holds batches: pairs of arrays."""
+    return isinstance(x, list) and bool(x) and isinstance(x[0], tuple) and len(x[0]) == 2 and hasattr(x[0][0], "shape")
+
+
 def as_data(x: Any, y: Any, *, part: str, name: str, classes: int = 0) -> Data:
     """Data from what fit, evaluate and predict take."""
+    is_array = hasattr(x, "__array__") or hasattr(x, "__dlpack__") or isinstance(x, Sequence)
+    is_batches = _are_batches(x) or not is_array and isinstance(x, Iterable)
+    if y is not None and (is_batches or isinstance(x, (Data, Reader, str))):
+        raise BdlInvalidArgumentError(f"{name}: y belongs to arrays; a {type(x).__name__} brings its own labels")
     if isinstance(x, Data):
         return x
     if isinstance(x, (Reader, str)):
         return open_data(x, part)
+    if is_batches:
+        return from_batches(x, classes=classes, name=name)
     if y is None and isinstance(x, tuple) and len(x) == 2:
         x, y = x
-    is_array = hasattr(x, "__array__") or hasattr(x, "__dlpack__") or isinstance(x, Sequence)
-    if not is_array and isinstance(x, Iterable):
-        return from_batches(x, classes=classes, name=name)
     return from_arrays(x, y, classes=classes, name=name)
 
 
 def first_shape(x: Any) -> tuple[int, ...] | None:
     """Shape of a sample where arrays are given, else None."""
+    if _are_batches(x):
+        x = x[0]
     if isinstance(x, tuple) and len(x) == 2 and not isinstance(x[0], (int, float)):
         x = x[0]
     if isinstance(x, (Data, Reader, str)) or not (hasattr(x, "shape") or isinstance(x, Sequence)):
         return None
-    return tuple(np.shape(x)[1:])
+    return tuple(x.shape[1:] if hasattr(x, "shape") else as_numpy(x, "x").shape[1:])
 
 
 __all__ = ["Data", "from_arrays", "from_batches", "open_data"]
