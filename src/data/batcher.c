@@ -55,7 +55,6 @@ struct bdl__batcher {
     int64_t shuffled_epoch;
     bool is_failed; /* opens no more slots */
     bool is_stopping;
-    bool is_cancelled;
     double waited;
 
     bdl__slice_scratch consumer_scratch;
@@ -270,12 +269,18 @@ static bool is_head_ready(const bdl__batcher *batcher)
            batcher->slots[batcher->taken % batcher->n_slots].phase == SLOT_READY;
 }
 
-/* Waits, or works, until the next batch is ready; with the mutex held. */
+static bool is_cancelled(const bdl__batcher *batcher)
+{
+    return batcher->options.cancel != NULL && *batcher->options.cancel != 0;
+}
+
+/* Waits, or works, until the next batch is ready; with the mutex held. What it waits for are slices that threads are
+ * filling, so a cancel is seen soon. */
 static bdl_status wait_for_head(bdl__batcher *batcher)
 {
     const slot *head = &batcher->slots[batcher->taken % batcher->n_slots];
     while (!is_head_ready(batcher)) {
-        BDL__CHECK(!batcher->is_cancelled, BDL_ERR_CANCELLED, "cancelled");
+        BDL__CHECK(!is_cancelled(batcher), BDL_ERR_CANCELLED, "cancelled");
         BDL__CHECK(batcher->opened > batcher->taken || head->phase == SLOT_FREE, BDL_ERR_STATE,
                    "all %d batches are held; release one first", batcher->n_slots);
         claim work;
@@ -285,7 +290,7 @@ static bdl_status wait_for_head(bdl__batcher *batcher)
             pthread_cond_wait(&batcher->done, &batcher->mutex);
         }
     }
-    BDL__CHECK(!batcher->is_cancelled, BDL_ERR_CANCELLED, "cancelled");
+    BDL__CHECK(!is_cancelled(batcher), BDL_ERR_CANCELLED, "cancelled");
     BDL__CHECK(head->status == BDL_OK, head->status, "%s", head->error);
     return BDL_OK;
 }
@@ -319,14 +324,6 @@ void bdl__batcher_release(bdl__batcher *batcher, const bdl__batch *batch)
             pthread_cond_broadcast(&batcher->work);
         }
     }
-    pthread_mutex_unlock(&batcher->mutex);
-}
-
-void bdl__batcher_cancel(bdl__batcher *batcher)
-{
-    pthread_mutex_lock(&batcher->mutex);
-    batcher->is_cancelled = true;
-    pthread_cond_broadcast(&batcher->done);
     pthread_mutex_unlock(&batcher->mutex);
 }
 

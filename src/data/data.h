@@ -338,6 +338,7 @@ typedef struct bdl__batch_options {
     int n_threads;      /* background threads; 0 = all work happens in bdl__batcher_next */
     int n_slots;        /* batches that are prepared ahead, 2 .. 8; 0 = 3 */
     double most_broken; /* share of the rows whose files may be broken and are left out */
+    const _Atomic int *cancel; /* not 0 = bdl__batcher_next fails with BDL_ERR_CANCELLED; may be NULL */
 } bdl__batch_options;
 
 /* A batch in lanes. Slice s has parts s * 16 / lanes ... ; part p begins at input + p *
@@ -378,8 +379,6 @@ bool bdl__batcher_may_lack(const bdl__batcher *batcher);
  * to n_slots - 1 may be held. */
 bdl_status bdl__batcher_next(bdl__batcher *batcher, const bdl__batch **batch);
 void bdl__batcher_release(bdl__batcher *batcher, const bdl__batch *batch);
-/* Makes a waiting or later bdl__batcher_next fail with BDL_ERR_CANCELLED. From any thread. */
-void bdl__batcher_cancel(bdl__batcher *batcher);
 /* Rows left out so far because their files are broken. */
 int64_t bdl__batcher_n_broken(const bdl__batcher *batcher);
 /* Seconds that bdl__batcher_next has waited for data, in all. */

@@ -2,8 +2,6 @@
 /* Running a plan: segments on teams of workers, sums between them. */
 #include "exec/exec.h"
 
-#include <assert.h>
-#include <math.h>
 #include <string.h>
 
 #include "exec/internal.h"
@@ -94,6 +92,11 @@ static size_t most_leaves(const bdl__exec *exec)
     return most;
 }
 
+static size_t buffers_size(const bdl__exec *exec)
+{
+    return (size_t)exec->plan->graph->buffers_count * exec->plan->scalar_size;
+}
+
 static bdl_status prepare(bdl__exec *exec)
 {
     const bdl__plan *const plan = exec->plan;
@@ -116,6 +119,7 @@ static bdl_status prepare(bdl__exec *exec)
     BDL__TRY(alloc(exec, 2 * n_heads * plan->n_parts, sizeof(double), &exec->head_rows));
     BDL__TRY(alloc(exec, 2 * n_heads, sizeof(double), &exec->heads));
     BDL__TRY(alloc(exec, 1, plan->packed_size, &exec->packed));
+    BDL__TRY(alloc(exec, 1, plan->options.is_training ? buffers_size(exec) : 0, &exec->buffers_before));
     exec->workspace_size = lay_out(exec, most_leaves(exec)).total;
     return reserve(exec->workspace, BDL__MAX(exec->workspace_size, BDL__ALIGNMENT));
 }
@@ -384,7 +388,7 @@ static void run_worker(void *arg, int worker)
             return;
         }
     }
-    if (exec->hook) {
+    if (exec->hook && !exec->is_cancelled) { /* all workers see the same: calls have ended */
         const bdl__exec_worker w = {.worker = worker,
                                     .n_workers = n_workers,
                                     .barrier = &exec->barrier,
@@ -436,7 +440,6 @@ bdl_status bdl__exec_run(bdl__exec *exec, const bdl__exec_batch *batch, bdl__exe
     BDL__CHECK(batch->n_slices == exec->plan->options.n_slices, BDL_ERR_INTERNAL,
                "the plan is for %lld slices, the batch has %lld",
                (long long)exec->plan->options.n_slices, (long long)batch->n_slices);
-    assert(!batch->cancel || !exec->plan->options.is_training);
     keep_batch(exec, batch);
     exec->is_cancelled = false;
     exec->hook = hook;
@@ -447,9 +450,16 @@ bdl_status bdl__exec_run(bdl__exec *exec, const bdl__exec_batch *batch, bdl__exe
     if (exec->reduce) {
         BDL__TRY(bdl__exec_reserve_nodes(exec));
     }
+    const bool changes_buffers = exec->plan->options.is_training && batch->cancel;
+    if (changes_buffers) {
+        memcpy(exec->buffers_before, exec->model->buffers, buffers_size(exec));
+    }
     const uint64_t version = exec->model->weights_version;
     BDL__TRY(bdl__pool_run(exec->pool, run_worker, exec));
     exec->packed_version = version;
+    if (exec->is_cancelled && changes_buffers) {
+        memcpy(exec->model->buffers, exec->buffers_before, buffers_size(exec));
+    }
     BDL__CHECK(!exec->is_cancelled, BDL_ERR_CANCELLED, "cancelled");
     return exec->status;
 }

@@ -26,7 +26,7 @@ typedef struct bdl__exec_batch {
     const bdl__span *output_diffs; /* [graph outputs], with the plan's external_diffs */
     const bdl__reduce *reduce; /* NULL = no other ranks */
     bool forward_only;     /* of a training plan; gradients are undefined then */
-    const _Atomic int *cancel; /* not 0 = end soon with BDL_ERR_CANCELLED; NULL in training, whose buffers change */
+    const _Atomic int *cancel; /* not 0 = end soon with BDL_ERR_CANCELLED; may be NULL */
     uint64_t seed;         /* of dropout and the like */
     uint64_t step;         /* number of the iteration, for the same */
 } bdl__exec_batch;
@@ -51,7 +51,8 @@ bdl_status bdl__exec_create(const bdl_allocator *allocator, const bdl__plan *pla
 void bdl__exec_free(bdl__exec *exec); /* NULL ok */
 
 /* Runs the plan on a batch of the plan's slices; `hook` may be NULL. Fails where an exchange with other ranks
- * does; then the hook is not called. */
+ * does; then the hook is not called. Nor is it after a cancel, which leaves the model as it was before the run; once the
+ * hook is called, a cancel comes too late for this run. */
 bdl_status bdl__exec_run(bdl__exec *exec, const bdl__exec_batch *batch, bdl__exec_hook hook,
                          void *hook_arg);
 

@@ -67,6 +67,7 @@ struct bdl__exec {
     void *hook_arg;
     bdl_status status; /* of the exchanges with other ranks; written by worker 0 between meetings */
     _Atomic bool is_cancelled; /* calls were left out */
+    void *buffers_before; /* [graph's buffers_count scalars] of the model, of a training plan */
     bool stop_at_nonfinite;
     _Atomic int64_t i_nonfinite; /* step, -1 = none */
 

@@ -61,7 +61,8 @@ static bdl_status open_pass(const bdl__session *session, const bdl__saved *saved
                                          .first_slice = first,
                                          .n_slices = end - first,
                                          .n_threads = 1,
-                                         .most_broken = most_broken};
+                                         .most_broken = most_broken,
+                                         .cancel = options->cancel};
     if (!p->workspace) {
         BDL__TRY(bdl__workspace_create(session->allocator, &p->workspace));
     }

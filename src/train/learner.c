@@ -269,6 +269,7 @@ static bdl_status run(bdl__learner *l, planned *p, int64_t other_stride, bool fo
                                    .target = other,
                                    .output_diffs = p == &l->outside ? diffs : NULL,
                                    .forward_only = forward_only,
+                                   .cancel = l->session.cancel,
                                    .seed = l->seed,
                                    .step = (uint64_t)l->n_runs};
     return bdl__exec_run(p->exec, &batch, forward_only ? NULL : add_grads, l);
@@ -373,6 +374,7 @@ static bdl_status fail_nonfinite(bdl__learner *l, int64_t stride)
                                    .valid = l->valid.data,
                                    .inputs = &input,
                                    .target = {l->other.data, stride},
+                                   .cancel = l->session.cancel,
                                    .seed = l->seed,
                                    .step = (uint64_t)l->n_runs};
     const char *node = NULL;

@@ -382,12 +382,17 @@ static bdl_status follow_up(bdl__trainer *t, bool ends_epoch, const char **reaso
 /* One iteration with what follows it. */
 static bdl_status advance(bdl__trainer *t, const char **reason)
 {
-    const bdl__batch *batch = NULL;
-    BDL__TRY(bdl__batcher_next(t->batcher, &batch));
+    const bdl__batch *batch = t->held;
+    if (!batch) {
+        BDL__TRY(bdl__batcher_next(t->batcher, &batch));
+    }
     BDL__CHECK(batch, BDL_ERR_INTERNAL, "the data ended before training did");
     const bool ends_epoch = batch->is_last;
     const bdl_status status = train_batch(t, batch);
-    bdl__batcher_release(t->batcher, batch);
+    t->held = status == BDL_ERR_CANCELLED ? batch : NULL;
+    if (!t->held) {
+        bdl__batcher_release(t->batcher, batch);
+    }
     BDL__TRY(status);
     return follow_up(t, ends_epoch, reason);
 }

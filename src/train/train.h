@@ -144,7 +144,8 @@ typedef struct bdl__train_sources {
 /* Opens data and model, resumes from a checkpoint if asked to. `sources` may be NULL. */
 bdl_status bdl__trainer_create(const bdl__session *session, const bdl__train_params *params,
                                const bdl__train_sources *sources, bdl__trainer **trainer);
-/* Trains to the end. BDL_ERR_CANCELLED after a cancel, a checkpoint having been written. */
+/* Trains to the end. BDL_ERR_CANCELLED after a cancel, a checkpoint having been written if anything was trained. Alone, an
+ * iteration whose update has not begun is given up; with other ranks all finish it. */
 bdl_status bdl__trainer_run(bdl__trainer *trainer, bdl__event_fn fn, void *arg);
 void bdl__trainer_free(bdl__trainer *trainer); /* NULL ok */
 /* Whether this rank writes what the run leaves behind: rank 0 of a group, or a trainer that is alone. */

@@ -134,7 +134,8 @@ static bdl_status open_batcher(bdl__trainer *t)
         .first_slice = first_slice,
         .n_slices = n_slices,
         .n_threads = (int)t->params.readers,
-        .most_broken = t->params.most_broken};
+        .most_broken = t->params.most_broken,
+        .cancel = t->ranks ? NULL : t->session.cancel};
     BDL__TRY(bdl__batcher_create(t->session.allocator, t->data, t->chain, t->session.pool, &options,
                                  &t->batcher));
     t->steps = bdl__batcher_steps(t->batcher);
@@ -247,7 +248,8 @@ static bdl_status open_runner(bdl__trainer *t)
                                          .ranks = t->ranks,
                                          .shares = t->shares,
                                          .bucket_count =
-                                             t->ranks ? bucket_count(t) : 0};
+                                             t->ranks ? bucket_count(t) : 0,
+                                         .cancel = t->ranks ? NULL : t->session.cancel};
     BDL__TRY(bdl__workspace_create(t->session.allocator, &t->workspace));
     return bdl__runner_create(t->session.allocator, t->saved->model, t->session.pool, t->workspace,
                               &options, &t->runner);

@@ -45,6 +45,7 @@ struct bdl__trainer {
     double *square_sums; /* a block's each, with clipping by norm; with other ranks by owner */
     double *block_sums;  /* the same in the order of the blocks */
 
+    const bdl__batch *held; /* of an iteration that a cancel has ended: the next begins with it */
     bdl__position position;
     int64_t steps; /* of an epoch */
     int64_t max_epochs, max_iterations;

@@ -93,6 +93,27 @@ def signal_while_data_are_made():
 
 
 @case
+def signal_in_a_long_iteration():
+    """An iteration of 1.4 million million operations is given up, not waited for: nothing is trained, nothing kept."""
+    layer = {"type": "conv2d", "params": {"out_channels": 1024, "kernel_size": 3, "padding": 1}}
+    nodes = [{**layer, "name": f"c{i}", "inputs": [f"c{i - 1}" if i else "input"], **({"share": "c0"} if i else {})}
+             for i in range(6)]
+    nodes += [{"name": "flat", "type": "flatten", "inputs": ["c5"]},
+              {"name": "last", "type": "linear", "params": {"out_features": 10}, "inputs": ["flat"]}]
+    with open("slow.json", "w", encoding="utf-8") as file:
+        json.dump({"inputs": [{"name": "input", "shape": [1024, 16, 16]}], "nodes": nodes}, file)
+    process = start("train", "slow.json", "--data", "synthetic(count=16, shape=[1024,16,16], classes=10)", "--batch", "16",
+                    "--precision", "fp32_exact", "--checkpoint", "saved", "--log", "log.jsonl", "--json")
+    wait_for(lambda: any(e["event"] == "start" for e in lines_in("log.jsonl")), process, "start in the log")
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    equal(process.returncode, 130)
+    check(b"nothing was trained" in err, err)
+    equal((end_of(out)["iteration"], iteration_of("saved")), (0, -1))
+
+
+@case
 def signals_in_validations():
     """The epoch's validation, with what the schedule makes of it, is done after the resume, also with other settings."""
     train = ["train", "mlp(512)", "--data", "digits(count=400)", "--val", "digits(count=20000)", "--batch", "8",

@@ -190,8 +190,10 @@ BDL_TEST(cancel_and_held_batches_are_errors)
     const bdl_allocator *allocator = bdl__default_allocator();
     bdl__dataset *dataset = data_open("digits", "", "(count=90)", BDL__PART_TRAIN);
     bdl__batch_options options = data_options(8);
+    _Atomic int cancel = 0;
     options.n_slots = 2;
     options.n_threads = 2;
+    options.cancel = &cancel;
     bdl__batcher *batcher = NULL;
     const bdl__batch *first = NULL, *second = NULL, *third = NULL;
     REQUIRE_OK(bdl__batcher_create(allocator, dataset, NULL, NULL, &options, &batcher));
@@ -202,8 +204,11 @@ BDL_TEST(cancel_and_held_batches_are_errors)
     bdl__batcher_release(batcher, first);
     REQUIRE_OK(bdl__batcher_next(batcher, &third));
     CHECK_EQ_I64(third->step, 2);
-    bdl__batcher_cancel(batcher);
+    cancel = 1;
     CHECK_EQ_I64(bdl__batcher_next(batcher, &first), BDL_ERR_CANCELLED);
+    cancel = 0;
+    REQUIRE_OK(bdl__batcher_next(batcher, &first));
+    CHECK_EQ_I64(first->step, 3);
     bdl__batcher_free(batcher);
     bdl__dataset_free(dataset);
 }

@@ -12,7 +12,7 @@ import numpy as np
 
 from bdl import _lib
 from bdl._arrays import Array, samples, view
-from bdl._context import create
+from bdl._context import create, long_call
 from bdl._options import make_options
 from bdl.data._data import CLASS, FLOATS, _labels
 from bdl.errors import BdlInvalidArgumentError, BdlShapeError
@@ -42,12 +42,16 @@ class Learner:
         self._output = model.output_shapes[0]
         self._n = 0
 
+    def _compute(self, name: str, *arguments: Any) -> None:
+        """A call that Ctrl-C ends, all gradients staying as they were."""
+        long_call(self._handle, lambda: _lib.call(name, self._handle.pointer, *arguments))
+
     def forward(self, x: Any) -> Array:
         """The outputs for a batch as in training: dropout drops, batch normalization uses the batch."""
         self.model._prepare(self._input)
         source = samples(x, self._input, "x")
         result = np.empty((len(source), *self._output), np.float32)
-        _lib.call("bdl_learner_forward", self._handle.pointer, len(source), source.ctypes.data, result.ctypes.data)
+        self._compute("bdl_learner_forward", len(source), source.ctypes.data, result.ctypes.data)
         self._n = len(source)
         return result
 
@@ -58,7 +62,7 @@ class Learner:
         if len(source) != self._n:
             raise BdlShapeError(f"grad: expected {self._n} samples as in forward, found {len(source)}")
         result = np.empty((self._n, *self._input), np.float32)
-        _lib.call("bdl_learner_backward", self._handle.pointer, source.ctypes.data, result.ctypes.data)
+        self._compute("bdl_learner_backward", source.ctypes.data, result.ctypes.data)
         return result
 
     def loss(self, x: Any, y: Any) -> float:
@@ -71,8 +75,8 @@ class Learner:
         if kind == FLOATS and labels.size != len(source) * int(np.prod(self._output)):
             raise BdlShapeError(f"y: expected {(len(source), *self._output)}, found {labels.shape}")
         result = c_double()
-        _lib.call(
-            "bdl_learner_loss", self._handle.pointer, len(source), source.ctypes.data,
+        self._compute(
+            "bdl_learner_loss", len(source), source.ctypes.data,
             labels.ctypes.data if kind == CLASS else None, labels.ctypes.data if kind == FLOATS else None,
             ctypes.byref(result),
         )

@@ -356,6 +356,60 @@ def test_ctrl_c_ends_training_and_the_model_goes_on(child):
     assert done.stdout.split("\n")[:2] == ["interrupted", "epochs"], done.stdout + done.stderr
 
 
+# Six times the same layer of 9.4 million weights: an iteration of 1.4 million million operations.
+SLOW = """
+import os, signal, sys, threading, time
+import numpy as np
+import bdl
+from bdl import nn
+x = start = bdl.Input((1024, 16, 16))
+layer = nn.Conv2d(1024, 3, padding=1)
+for _ in range(6):
+    x = layer(x)
+model = nn.Model(start, nn.Linear(10)(nn.Flatten()(x)))
+source, labels = np.ones((16, 1024, 16, 16), np.float32), np.arange(16) % 10
+begun, done = threading.Event(), []
+
+def interrupt():
+    begun.wait()
+    time.sleep(0.1)
+    os.kill(os.getpid(), signal.SIGINT)
+
+threading.Thread(target=interrupt, daemon=True).start()
+"""
+
+
+def test_ctrl_c_gives_up_a_long_iteration(child, tmp_path):
+    script = SLOW + """
+class Watch(bdl.callbacks.Callback):
+    def on_train_begin(self, model):
+        begun.set()
+
+    def on_step(self, iteration, values):
+        done.append(iteration)
+
+try:
+    model.fit(source, labels, epochs=1, batch_size=16, precision="fp32_exact", callbacks=[Watch()], verbose=0,
+              checkpoint=os.environ["FOLDER"])
+except KeyboardInterrupt:
+    print("interrupted", done, os.listdir(os.environ["FOLDER"]) if os.path.isdir(os.environ["FOLDER"]) else [])
+"""
+    result = child(script, FOLDER=str(tmp_path / "checkpoints"))
+    assert result.stdout == "interrupted [] []\n", result.stdout + result.stderr
+
+
+def test_ctrl_c_gives_up_a_long_loss(child):
+    script = SLOW + """
+learner = model.learner(loss="cross_entropy", precision="fp32_exact")
+begun.set()
+try:
+    print(learner.loss(source, labels))
+except KeyboardInterrupt:
+    print("interrupted", max(np.abs(g).max() for g in learner.gradients().values()))
+"""
+    assert child(script).stdout == "interrupted 0.0\n"
+
+
 @pytest.mark.parametrize("call", ["forward", "predict"])
 def test_ctrl_c_ends_computing(child, call):
     done = child(
