@@ -71,26 +71,23 @@ static bdl_status infer_node(bdl__graph *graph, bdl__node *node)
 /* A node that shares must want exactly the weights that the owner has. */
 static bdl_status check_share(const bdl__graph *graph, const bdl__node *node, int64_t i_node)
 {
-    const bdl__node *const owner = bdl__graph_find(graph, node->share);
-    BDL__CHECK(owner != NULL, BDL_ERR_NOT_FOUND, "shares the weights of '%s', which does not exist",
+    bdl__ref ref = {.node = -1};
+    (void)bdl__graph_find_name(graph, node->share, strlen(node->share), &ref);
+    BDL__CHECK(ref.node >= 0, BDL_ERR_NOT_FOUND, "shares the weights of '%s', which does not exist",
                node->share);
-    for (int64_t i = 0; i < i_node; i++) {
-        if (graph->nodes[i] != owner) {
-            continue;
-        }
-        BDL__CHECK(owner->layer == node->layer && owner->decl.n_weights == node->decl.n_weights &&
-                       !owner->share,
-                   BDL_ERR_INVALID_ARGUMENT, "cannot share the weights of %s '%s'",
-                   owner->layer->name, owner->name);
-        for (int w = 0; w < node->decl.n_weights; w++) {
-            BDL__CHECK(bdl__shape_equal(&owner->decl.weights[w].shape, &node->decl.weights[w].shape),
-                       BDL_ERR_SHAPE, "its %s has another shape than that of '%s'",
-                       node->decl.weights[w].name, owner->name);
-        }
-        return BDL_OK;
+    BDL__CHECK(ref.node < i_node, BDL_ERR_INVALID_ARGUMENT,
+               "shares the weights of '%s', which comes later", node->share);
+    const bdl__node *const owner = graph->nodes[ref.node];
+    BDL__CHECK(owner->layer == node->layer && owner->decl.n_weights == node->decl.n_weights &&
+                   !owner->share,
+               BDL_ERR_INVALID_ARGUMENT, "cannot share the weights of %s '%s'", owner->layer->name,
+               owner->name);
+    for (int w = 0; w < node->decl.n_weights; w++) {
+        BDL__CHECK(bdl__shape_equal(&owner->decl.weights[w].shape, &node->decl.weights[w].shape),
+                   BDL_ERR_SHAPE, "its %s has another shape than that of '%s'",
+                   node->decl.weights[w].name, owner->name);
     }
-    BDL__FAIL(BDL_ERR_INVALID_ARGUMENT, "shares the weights of '%s', which comes later",
-              node->share);
+    return BDL_OK;
 }
 
 static bdl_status place_weights(bdl__graph *graph, bdl__node *node, int64_t i_node)

@@ -56,33 +56,11 @@ static bdl_status grow(bdl__graph *graph, void **array, int64_t n, int64_t *capa
     return BDL_OK;
 }
 
-static bool find_input(const bdl__graph *graph, const char *name, size_t length, bdl__ref *ref)
-{
-    for (int64_t i = 0; i < graph->n_inputs; i++) {
-        if (strlen(graph->inputs[i].name) == length &&
-            memcmp(graph->inputs[i].name, name, length) == 0) {
-            *ref = (bdl__ref){.node = -1, .port = (int32_t)i};
-            return true;
-        }
-    }
-    return false;
-}
-
-static int64_t find_node(const bdl__graph *graph, const char *name, size_t length)
-{
-    for (int64_t i = graph->n_nodes - 1; i >= 0; i--) {
-        if (strlen(graph->nodes[i]->name) == length &&
-            memcmp(graph->nodes[i]->name, name, length) == 0) {
-            return i;
-        }
-    }
-    return -1;
-}
-
 const bdl__node *bdl__graph_find(const bdl__graph *graph, const char *name)
 {
-    const int64_t i = find_node(graph, name, strlen(name));
-    return i < 0 ? NULL : graph->nodes[i];
+    bdl__ref ref;
+    const bool is_found = bdl__graph_find_name(graph, name, strlen(name), &ref);
+    return is_found && ref.node >= 0 ? graph->nodes[ref.node] : NULL;
 }
 
 static bdl_status fail_unknown_name(const bdl__graph *graph, const char *text)
@@ -116,14 +94,12 @@ static bdl_status resolve(const bdl__graph *graph, const char *text, bdl__ref *r
     } else {
         port = 0;
     }
-    if (find_input(graph, text, length, ref)) {
-        return BDL_OK;
-    }
-    const int64_t i = find_node(graph, text, length);
-    if (i < 0) {
+    if (!bdl__graph_find_name(graph, text, length, ref)) {
         return fail_unknown_name(graph, text);
     }
-    *ref = (bdl__ref){.node = i, .port = (int32_t)port};
+    if (ref->node >= 0) {
+        ref->port = (int32_t)port;
+    }
     return BDL_OK;
 }
 
@@ -139,8 +115,8 @@ static bdl_status check_name(const bdl__graph *graph, const char *name)
                    BDL_ERR_INVALID_ARGUMENT,
                    "name '%s' must not contain spaces, colons, quotes or backslashes", name);
     }
-    BDL__CHECK(!find_input(graph, name, length, &ref) && find_node(graph, name, length) < 0,
-               BDL_ERR_INVALID_ARGUMENT, "the name '%s' is used twice", name);
+    BDL__CHECK(!bdl__graph_find_name(graph, name, length, &ref), BDL_ERR_INVALID_ARGUMENT,
+               "the name '%s' is used twice", name);
     return BDL_OK;
 }
 
@@ -154,11 +130,12 @@ bdl_status bdl__graph_add_input(bdl__graph *graph, const char *name, const bdl__
     BDL__TRY(bdl__shape_check(shape, name));
     void *array = graph->inputs;
     BDL__TRY(grow(graph, &array, graph->n_inputs, &graph->inputs_capacity, sizeof *graph->inputs));
+    BDL__TRY(bdl__graph_reserve_name(graph));
     graph->inputs = array;
     bdl__graph_input *const input = &graph->inputs[graph->n_inputs];
     *input = (bdl__graph_input){.shape = *shape, .integer = integer};
     BDL__TRY(bdl__arena_strdup(&graph->arena, name, &input->name));
-    graph->n_inputs++;
+    bdl__graph_keep_name(graph, (bdl__ref){.node = -1, .port = (int32_t)graph->n_inputs++});
     return BDL_OK;
 }
 
@@ -192,8 +169,9 @@ static bdl_status name_node(bdl__graph *graph, bdl__node *node, const char *name
     }
     for (int64_t i = graph->n_nodes + 1;; i++) {
         char made[160];
+        bdl__ref other;
         snprintf(made, sizeof made, "%s_%lld", node->layer->name, (long long)i);
-        if (find_node(graph, made, strlen(made)) < 0) {
+        if (!bdl__graph_find_name(graph, made, strlen(made), &other)) {
             return bdl__arena_strdup(&graph->arena, made, &node->name);
         }
     }
@@ -222,8 +200,10 @@ static bdl_status append_node(bdl__graph *graph, bdl__node *node, bdl__node **re
 {
     void *array = graph->nodes;
     BDL__TRY(grow(graph, &array, graph->n_nodes, &graph->nodes_capacity, sizeof *graph->nodes));
+    BDL__TRY(bdl__graph_reserve_name(graph));
     graph->nodes = array;
-    graph->nodes[graph->n_nodes++] = node;
+    graph->nodes[graph->n_nodes] = node;
+    bdl__graph_keep_name(graph, (bdl__ref){.node = graph->n_nodes++});
     if (result) {
         *result = node;
     }

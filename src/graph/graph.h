@@ -59,6 +59,12 @@ typedef struct bdl__graph_buffer {
     int64_t count;
 } bdl__graph_buffer;
 
+/* A slot of the table of names. */
+typedef struct bdl__graph_name {
+    bool is_taken;
+    bdl__ref ref; /* node -1 = input number `port` */
+} bdl__graph_name;
+
 typedef struct bdl__graph {
     bdl__arena arena;
     _Atomic int32_t n_references;
@@ -69,6 +75,8 @@ typedef struct bdl__graph {
     bdl__graph_input *inputs;
     bdl__node **nodes;
     bdl__ref *outputs;
+    bdl__graph_name *names; /* [names_capacity, a power of two], at most half of it taken */
+    int64_t names_capacity;
     int64_t n_params, n_buffers;
     bdl__param *params;
     bdl__graph_buffer *buffers;
@@ -103,6 +111,13 @@ bdl_status bdl__graph_finish(bdl__graph *graph);
 const bdl__shape *bdl__graph_shape(const bdl__graph *graph, bdl__ref ref);
 bool bdl__graph_integer(const bdl__graph *graph, bdl__ref ref);
 const bdl__node *bdl__graph_find(const bdl__graph *graph, const char *name);
+/* ---- names.c: inputs and nodes by name ---- */
+
+bool bdl__graph_find_name(const bdl__graph *graph, const char *name, size_t length, bdl__ref *ref);
+/* Makes room for one more name; then bdl__graph_keep_name takes that of an input or a node that has been added. */
+bdl_status bdl__graph_reserve_name(bdl__graph *graph);
+void bdl__graph_keep_name(bdl__graph *graph, bdl__ref ref);
+
 /* The reference's text, "conv1" or "split1:2", in the caller's buffer. */
 const char *bdl__graph_ref_text(const bdl__graph *graph, bdl__ref ref, char *buffer, size_t size);
 

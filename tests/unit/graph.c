@@ -237,6 +237,74 @@ BDL_TEST(graph_reads_what_it_writes)
 
 #define IN "\"inputs\":[{\"name\":\"x\",\"shape\":[4]}]"
 
+/* Every second node shares its weights; each takes the one two before it. */
+static void write_large(bdl__text *text, int64_t n)
+{
+    bdl__text_append(text, "{\"inputs\":[{\"name\":\"x\",\"shape\":[2]}],\"nodes\":[");
+    for (int64_t i = 0; i < n; i++) {
+        bdl__text_append(text, "%s{\"name\":\"layer%lld\",\"type\":\"linear\",\"params\":{\"out_features\":2},",
+                         i > 0 ? "," : "", (long long)i);
+        if (i % 2 > 0) {
+            bdl__text_append(text, "\"share\":\"layer%lld\",", (long long)i - 1);
+        }
+        if (i < 2) {
+            bdl__text_append(text, "\"inputs\":[\"x\"]}");
+        } else {
+            bdl__text_append(text, "\"inputs\":[\"layer%lld\"]}", (long long)i - 2);
+        }
+    }
+    bdl__text_append(text, "]}");
+}
+
+/* Names are found where their hash says: no run of taken slots, which a search goes along, is long. */
+static int64_t longest_run(const bdl__graph *g)
+{
+    int64_t longest = 0, run = 0;
+    for (int64_t i = 0; i < 2 * g->names_capacity; i++) { /* a run may go over the end */
+        run = g->names[i % g->names_capacity].is_taken ? run + 1 : 0;
+        longest = run > longest ? run : longest;
+    }
+    return longest;
+}
+
+BDL_TEST(graph_finds_each_of_many_names_at_once)
+{
+    const int64_t n = 20000;
+    bdl__text text;
+    bdl__json *json = NULL;
+    bdl__graph *g = NULL;
+    bdl__text_init(&text, allocator());
+    write_large(&text, n);
+    REQUIRE_OK(bdl__json_parse(bdl__text_get(&text), text.size, "large", &json));
+    REQUIRE_OK(bdl__graph_from_json(allocator(), json, "large", &g));
+    CHECK_EQ_I64(g->n_nodes, n);
+    CHECK_EQ_I64(g->n_params, n); /* weight and bias of every second one */
+    for (int64_t i = 0; i < n; i++) {
+        CHECK_EQ_I64(g->nodes[i]->in[0].node, i < 2 ? -1 : i - 2);
+        CHECK_EQ_I64(g->nodes[i]->first_param, i / 2 * 2);
+        CHECK(bdl__graph_find(g, g->nodes[i]->name) == g->nodes[i]);
+    }
+    CHECK(bdl__graph_find(g, "layer20000") == NULL);
+    CHECK(2 * (n + 1) <= g->names_capacity);
+    CHECK(longest_run(g) < 100);
+    bdl__graph_release(g);
+    bdl__json_free(json);
+    bdl__text_free(&text);
+}
+
+/* A made name is not that of an input either. */
+BDL_TEST(graph_makes_names_that_nothing_has)
+{
+    bdl__graph *g = NULL;
+    const bdl__shape shape = {.rank = 1, .dim = {3}};
+    CHECK_OK(bdl__graph_create(allocator(), "net", &g));
+    CHECK_OK(bdl__graph_add_input(g, "tanh_1", &shape, false));
+    CHECK_OK(add(g, "tanh", NULL, NULL));
+    CHECK_STR_EQ(g->nodes[0]->name, "tanh_2");
+    CHECK(bdl__graph_find(g, "tanh_1") == NULL);
+    bdl__graph_release(g);
+}
+
 BDL_TEST(graph_json_errors_say_where)
 {
     static const struct {
@@ -343,7 +411,8 @@ BDL_TEST(graph_and_model_survive_failing_allocations)
     bdl__json_free(document);
 }
 
-BDL_TEST_MAIN(graph_infers_shapes_in_order, graph_places_weights_in_aligned_order,
+BDL_TEST_MAIN(graph_infers_shapes_in_order, graph_finds_each_of_many_names_at_once,
+              graph_makes_names_that_nothing_has, graph_places_weights_in_aligned_order,
               graph_shares_weights, graph_refuses_to_share_what_does_not_fit,
               graph_joins_branches_and_counts_references, graph_names_what_cannot_be_added,
               graph_finish_names_the_layer_that_does_not_fit, graph_reads_what_it_writes,
