@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Opening libbdl_dnnl.so: beside this library, else where the system looks for libraries. This file is
- * part of libbdl, the others of this folder are the library that it opens. Opened once a process and
- * never closed, because OpenMP runtimes do not survive that.
+ * Opening libbdl_dnnl.so: beside this library, else where the system looks for libraries, and never in
+ * the current folder, which may be a stranger's. This file is part of libbdl, the others of this folder
+ * are the library that it opens. Opened once a process and never closed, because OpenMP runtimes do not
+ * survive that.
  */
 #define _GNU_SOURCE /* dladdr */
 #include <dlfcn.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <bdl/version.h>
@@ -20,24 +23,27 @@
 static struct {
     pthread_once_t once;
     const bdl__dnnl_table *table; /* NULL = could not be opened, for this reason: */
-    char reason[512];
+    char reason[2 * PATH_MAX];
 } library = {.once = PTHREAD_ONCE_INIT};
 
 #ifdef BDL_WITH_ONEDNN
 
-static void find_folder(char *folder, size_t size)
+/* The folder of the file that this code is in. The loader knows it by the name that it was opened by; a name that
+ * depends on the current folder is a program's (libbdl.a) as it was typed, or else of no use. */
+static bool find_folder(char folder[PATH_MAX])
 {
     Dl_info info;
     void *address;
     bdl_status (*const function)(const bdl__dnnl_table **) = bdl__dnnl_open;
     memcpy(&address, &function, sizeof address); /* ISO C has no cast for this */
-    snprintf(folder, size, "%s", dladdr(address, &info) && info.dli_fname ? info.dli_fname : "");
-    char *const slash = strrchr(folder, '/');
-    if (slash) {
-        *slash = '\0';
-    } else {
-        snprintf(folder, size, ".");
+    if (dladdr(address, &info) && info.dli_fname && info.dli_fname[0] == '/' &&
+        strlen(info.dli_fname) < PATH_MAX) {
+        memcpy(folder, info.dli_fname, strlen(info.dli_fname) + 1);
+    } else if (!realpath("/proc/self/exe", folder)) {
+        return false;
     }
+    *strrchr(folder, '/') = '\0';
+    return true;
 }
 
 static bool fits(const bdl__dnnl_table *table)
@@ -49,10 +55,12 @@ static bool fits(const bdl__dnnl_table *table)
 
 static void open_library(void)
 {
-    char folder[256], path[300];
-    find_folder(folder, sizeof folder);
-    snprintf(path, sizeof path, "%s/" LIBRARY, folder);
-    void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    char folder[PATH_MAX] = "", path[PATH_MAX + sizeof LIBRARY];
+    void *handle = NULL;
+    if (find_folder(folder)) {
+        snprintf(path, sizeof path, "%s/" LIBRARY, folder);
+        handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    }
     handle = handle ? handle : dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
     if (!handle) {
         const char *const text = dlerror();
@@ -91,9 +99,21 @@ bdl_status bdl__dnnl_open(const bdl__dnnl_table **table)
     return BDL_OK;
 }
 
-bdl__bf16_kind bdl__bf16_available(void)
+/* Asked once, since layers ask again and again while they are planned, and the answer is read from files. */
+static struct {
+    pthread_once_t once;
+    bdl__bf16_kind kind;
+} bf16 = {.once = PTHREAD_ONCE_INIT};
+
+static void find_bf16(void)
 {
     bdl__cpu_info info;
     bdl__cpu_query(&info);
-    return info.amx_bf16 ? BDL__BF16_AMX : info.avx512_bf16 ? BDL__BF16_AVX512 : BDL__BF16_NONE;
+    bf16.kind = info.amx_bf16 ? BDL__BF16_AMX : info.avx512_bf16 ? BDL__BF16_AVX512 : BDL__BF16_NONE;
+}
+
+bdl__bf16_kind bdl__bf16_available(void)
+{
+    pthread_once(&bf16.once, find_bf16);
+    return bf16.kind;
 }

@@ -39,6 +39,16 @@ run_example() { # NAME
     (cd "$tmp" && LD_LIBRARY_PATH=$libdir "./$1" | tee "$1.out")
 }
 
+# A static program that is found through PATH does not open a library that lies in the folder it is run in.
+opens_nothing_here() {
+    mkdir -p "$tmp/stranger"
+    echo '__attribute__((constructor)) void opened(void);
+        #include <stdio.h>
+        void opened(void) { puts("a stranger was opened"); }' | ${CC:-cc} -shared -fPIC -x c - -o "$tmp/stranger/libbdl_dnnl.so" &&
+        (cd "$tmp/stranger" && PATH=$tmp:$PATH doctor) > "$tmp/doctor.out" && grep '^kernels ' "$tmp/doctor.out" &&
+        not grep 'a stranger' "$tmp/doctor.out"
+}
+
 # DESTDIR puts everything under a folder; the package must work there, which is also a move away from its prefix.
 check destdir env DESTDIR="$tmp/dest" cmake --install "$BDL_BUILD_DIR" --prefix /opt/bdl
 check prefix cmake --install "$BDL_BUILD_DIR" --prefix "$tmp/prefix"
@@ -62,6 +72,8 @@ for root in "$tmp/dest/opt/bdl" "$tmp/prefix"; do
         check "run the example $name" run_example "$name"
     done
     check "the example predicts" grep -q '^\([89]\|10\) of 10 right$' "$tmp/predict.out"
+    check "compile a program that looks for oneDNN" compile "$tmp/doctor" "${CC:-cc} -std=c11" "$program/doctor.c" --static
+    check "it opens no library of the current folder" opens_nothing_here
     rm -rf "$tmp/cmake"
     check "configure by find_package" cmake -S "$program" -B "$tmp/cmake" -DCMAKE_PREFIX_PATH="$root"
     check "compile by find_package" cmake --build "$tmp/cmake"

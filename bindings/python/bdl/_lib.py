@@ -190,7 +190,8 @@ def _candidates() -> list[str]:
     """Where the library may be: BDL_LIBRARY alone, or in the package, in the build tree, in the system."""
     given = os.environ.get("BDL_LIBRARY")
     if given:
-        return [given]
+        # libbdl looks for libbdl_dnnl.so beside itself only where its own name does not depend on the current folder.
+        return [os.path.abspath(given) if os.sep in given else given]
     package = pathlib.Path(__file__).resolve().parent
     places = [package / "lib/libbdl.so"]
     root = package.parents[2]
