@@ -85,6 +85,29 @@ static void share_packed(bdl__plan *plan)
     }
 }
 
+/* Bytes that a plan may ask for: more than any machine has, and so few that no sum of sizes overflows. */
+#define MOST_MEMORY ((size_t)1 << 56)
+
+static bool fits(size_t each, int64_t n)
+{
+    return n == 0 || each <= MOST_MEMORY / (size_t)n;
+}
+
+/* Exec multiplies these, and allocates the products. */
+static bdl_status check_memory(const bdl__plan *plan)
+{
+    const int64_t n_workers = plan->options.n_workers;
+    const size_t sums_size = (size_t)plan->sums_count * sizeof(double);
+    BDL__CHECK(fits(plan->part_size, plan->n_parts) && fits(plan->team_size, n_workers) &&
+                   fits(plan->scratch_size, n_workers) && fits(sums_size, plan->n_parts),
+               BDL_ERR_OUT_OF_MEMORY,
+               "'%s' needs more memory than any machine has: %zu bytes for each of %lld parts of the "
+               "batch, %zu for each of %d workers",
+               plan->graph->name, plan->part_size, (long long)plan->n_parts,
+               plan->team_size + plan->scratch_size, plan->options.n_workers);
+    return BDL_OK;
+}
+
 bdl_status bdl__plan_place(bdl__plan *plan)
 {
     void *memory = NULL;
@@ -104,10 +127,12 @@ bdl_status bdl__plan_place(bdl__plan *plan)
         area->offset = lowest_offset(list, i, area);
         size_t *const total = area->kind == BDL__AREA_TEAM ? &plan->team_size : &plan->part_size;
         *total = BDL__MAX(*total, area->offset + area->size);
+        BDL__CHECK(*total <= MOST_MEMORY, BDL_ERR_OUT_OF_MEMORY,
+                   "'%s' needs more memory than any machine has", plan->graph->name);
     }
     for (int64_t s = 0; s < plan->n_steps; s++) {
         plan->scratch_size = BDL__MAX(plan->scratch_size, plan->steps[s].scratch_size);
     }
     share_packed(plan);
-    return BDL_OK;
+    return check_memory(plan);
 }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which values share memory: dropout may write over what relu gave, but only where nobody else reads that. */
+/* Sizes that no machine has are refused. Which values share memory: dropout may write over what relu gave, but only where nobody else reads that. */
+#include <string.h>
+
 #include "graph/graph.h"
 #include "plan/plan.h"
 #include "test.h"
@@ -95,5 +97,30 @@ BDL_TEST(dropout_keeps_values_that_are_results)
     CHECK(!is_shared(g, "relu", "dropout"));
 }
 
-BDL_TEST_MAIN(dropout_writes_over_relu, dropout_keeps_values_that_backward_needs,
-              dropout_keeps_values_that_another_layer_reads, dropout_keeps_values_that_are_results)
+/* Planes of 2^26 zeros around one number, 2^14 channels of them: 2^40 values for a model of 16,384 weights. */
+BDL_TEST(a_plan_beyond_all_memory_is_refused)
+{
+    bdl__graph *graph = NULL;
+    bdl__plan *plan = NULL;
+    const bdl__shape shape = {.rank = 3, .dim = {1, 1, 1}};
+    CHECK_OK(bdl__graph_create(bdl__default_allocator(), "net", &graph));
+    CHECK_OK(bdl__graph_add_input(graph, "input", &shape, false));
+    add(graph, "conv2d", "conv", "out_channels=16000, kernel_size=1, padding=4096, bias=false", "input", NULL);
+    CHECK_OK(bdl__graph_finish(graph));
+    bdl__plan_options options = {.graph = graph,
+                                 .target = BDL__TARGET_LANE1,
+                                 .n_workers = 1,
+                                 .n_slices = 1,
+                                 .global_batch = BDL__SLICE};
+    CHECK_OK(bdl__plan_create(bdl__default_allocator(), &options, &plan)); /* a machine may have 17 TB for it */
+    bdl__plan_free(plan);
+    options.n_slices = (int64_t)1 << 18; /* 2^64 bytes and more, which would count as few */
+    options.global_batch = options.n_slices * BDL__SLICE;
+    CHECK_EQ_I64(bdl__plan_create(bdl__default_allocator(), &options, &plan), BDL_ERR_OUT_OF_MEMORY);
+    CHECK(strstr(bdl_last_error(), "more memory than any machine has") != NULL);
+    bdl__graph_release(graph);
+}
+
+BDL_TEST_MAIN(a_plan_beyond_all_memory_is_refused, dropout_writes_over_relu,
+              dropout_keeps_values_that_backward_needs, dropout_keeps_values_that_another_layer_reads,
+              dropout_keeps_values_that_are_results)
