@@ -157,6 +157,15 @@ static bool is_finite_part(const bdl__exec *exec, const bdl__cx *cx, int64_t cou
     return true;
 }
 
+/* Keeps the first step of all that workers find at the same time. */
+static void note_nonfinite(bdl__exec *exec, int64_t i_step)
+{
+    int64_t known = exec->i_nonfinite;
+    while ((known < 0 || i_step < known) &&
+           !atomic_compare_exchange_weak(&exec->i_nonfinite, &known, i_step)) {
+    }
+}
+
 static void after_forward(bdl__exec *exec, const bdl__planned_step *planned, const bdl__op *op,
                           const bdl__cx *cx)
 {
@@ -165,13 +174,13 @@ static void after_forward(bdl__exec *exec, const bdl__planned_step *planned, con
     }
     if (exec->stop_at_nonfinite && planned->i_head < 0 && op->is_last_pass &&
         (exec->i_nonfinite < 0 || op->i_step < exec->i_nonfinite) &&
-        !exec->plan->graph->nodes[op->i_step]->decl.out_integer[0] && cx->team_rank == 0) {
+        !exec->plan->graph->nodes[op->i_step]->decl.out_integer[0]) {
         bdl__cx one = *cx;
         for (int64_t p = 0; p < cx->n_parts; p++) {
             one.n_valid = valid_samples(exec, cx->i_part + p);
             one.dst[0].data = bdl__span_part(cx->dst[0], p);
             if (!is_finite_part(exec, &one, bdl__shape_count(&planned->step.dst_shape[0]))) {
-                exec->i_nonfinite = op->i_step;
+                note_nonfinite(exec, op->i_step);
             }
         }
     }
@@ -185,6 +194,12 @@ void bdl__exec_call(bdl__exec *exec, const bdl__segment *segment, int i_team, in
     bdl__worker_state *const state = &exec->workers[worker];
     bdl__team *const team = &exec->teams[segment - plan->segments][i_team];
     bdl__cx *const cx = &state->cx;
+    if (exec->stop_at_nonfinite && team_size > 1) { /* one computes all, to see all of it */
+        if (team_rank > 0) {
+            return;
+        }
+        team_size = 1;
+    }
     cx->n_parts = n_parts;
     cx->i_part = i_part;
     cx->n_valid = valid_samples(exec, i_part);

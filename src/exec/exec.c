@@ -24,8 +24,6 @@ void bdl__workspace_free(bdl__workspace *workspace)
     }
 }
 
-size_t bdl__workspace_size(const bdl__workspace *workspace) { return workspace->size; }
-
 static bdl_status reserve(bdl__workspace *workspace, size_t size)
 {
     if (size <= workspace->size) {
@@ -120,8 +118,8 @@ static bdl_status prepare(bdl__exec *exec)
     BDL__TRY(alloc(exec, 2 * n_heads, sizeof(double), &exec->heads));
     BDL__TRY(alloc(exec, 1, plan->packed_size, &exec->packed));
     BDL__TRY(alloc(exec, 1, plan->options.is_training ? buffers_size(exec) : 0, &exec->buffers_before));
-    exec->workspace_size = lay_out(exec, most_leaves(exec)).total;
-    return reserve(exec->workspace, BDL__MAX(exec->workspace_size, BDL__ALIGNMENT));
+    const size_t size = lay_out(exec, most_leaves(exec)).total;
+    return reserve(exec->workspace, BDL__MAX(size, BDL__ALIGNMENT));
 }
 
 bdl_status bdl__exec_create(const bdl_allocator *allocator, const bdl__plan *plan, bdl__pool *pool,
@@ -152,8 +150,6 @@ void bdl__exec_free(bdl__exec *exec)
 {
     if (exec) {
         const bdl_allocator *const allocator = exec->allocator;
-        const size_t n = (size_t)exec->plan->options.n_workers * (size_t)exec->plan->n_ops;
-        bdl__free(allocator, exec->op_seconds, n * sizeof(double));
         bdl__exec_free_nodes(exec);
         bdl__arena_free(&exec->arena);
         bdl__free(allocator, exec, sizeof *exec);
@@ -220,20 +216,14 @@ static bool is_cancelled(bdl__exec *exec)
     return exec->is_cancelled;
 }
 
-static void call_timed(bdl__exec *exec, const bdl__segment *segment, int i_team, int worker,
-                       int64_t i_op, int64_t i_part, int64_t n_parts, int rank, int size)
+static void call_op(bdl__exec *exec, const bdl__segment *segment, int i_team, int worker,
+                    int64_t i_op, int64_t i_part, int64_t n_parts, int rank, int size)
 {
     const bdl__op *const op = &exec->plan->ops[i_op];
     if ((op->is_backward && exec->batch.forward_only) || is_cancelled(exec)) {
         return;
     }
-    if (!exec->op_seconds) {
-        bdl__exec_call(exec, segment, i_team, worker, op, i_part, n_parts, rank, size);
-        return;
-    }
-    const double start = bdl__now();
     bdl__exec_call(exec, segment, i_team, worker, op, i_part, n_parts, rank, size);
-    exec->op_seconds[(int64_t)worker * exec->plan->n_ops + i_op] += bdl__now() - start;
 }
 
 /* Part by part: everything of a part is done while it is in the cache. */
@@ -251,8 +241,8 @@ static void run_depth(bdl__exec *exec, const bdl__segment *segment, int i_team, 
                 }
                 const bool is_shared = plan->steps[plan->ops[o].i_step].step.splits;
                 if (is_shared || rank == 0) {
-                    call_timed(exec, segment, i_team, worker, o, part, 1, is_shared ? rank : 0,
-                               is_shared ? segment->team_size : 1);
+                    call_op(exec, segment, i_team, worker, o, part, 1, is_shared ? rank : 0,
+                            is_shared ? segment->team_size : 1);
                 }
                 bdl__barrier_wait(&exec->team_barriers[i_team], segment->team_size);
             }
@@ -295,7 +285,7 @@ static void run_op_in_order(bdl__exec *exec, const bdl__segment *segment, int i_
         int64_t begin, end;
         bdl__plan_shard_parts(plan, shard, &begin, &end);
         for (int64_t part = begin; part < end; part++) {
-            call_timed(exec, segment, i_team, worker, o, part, 1, 0, 1);
+            call_op(exec, segment, i_team, worker, o, part, 1, 0, 1);
         }
         push_op(exec, team, &plan->ops[o], shard);
     }
@@ -320,8 +310,8 @@ static void run_breadth(bdl__exec *exec, const bdl__segment *segment, int i_team
             continue;
         }
         if (planned->step.takes_many) {
-            call_timed(exec, segment, i_team, worker, o, first, end - first, rank,
-                       segment->team_size);
+            call_op(exec, segment, i_team, worker, o, first, end - first, rank,
+                    segment->team_size);
         } else if (must_be_in_order(planned, op)) {
             if (rank == 0) {
                 run_op_in_order(exec, segment, i_team, worker, o);
@@ -330,7 +320,7 @@ static void run_breadth(bdl__exec *exec, const bdl__segment *segment, int i_team
             int64_t from, to;
             bdl__split_range(end - first, rank, segment->team_size, &from, &to);
             for (int64_t part = first + from; part < first + to; part++) {
-                call_timed(exec, segment, i_team, worker, o, part, 1, 0, 1);
+                call_op(exec, segment, i_team, worker, o, part, 1, 0, 1);
             }
         }
         bdl__barrier_wait(&exec->team_barriers[i_team], segment->team_size);
@@ -526,29 +516,4 @@ bdl_status bdl__exec_find_nonfinite(bdl__exec *exec, const bdl__exec_batch *batc
     *node_name =
         exec->i_nonfinite < 0 ? NULL : exec->plan->steps[exec->i_nonfinite].step.name;
     return BDL_OK;
-}
-
-void bdl__exec_profile(bdl__exec *exec, bool on)
-{
-    const size_t n = (size_t)exec->plan->options.n_workers * (size_t)exec->plan->n_ops;
-    bdl__free(exec->allocator, exec->op_seconds, n * sizeof(double));
-    exec->op_seconds = NULL;
-    void *memory = NULL;
-    if (on && bdl__alloc(exec->allocator, n * sizeof(double), &memory) == BDL_OK) {
-        exec->op_seconds = memory;
-    }
-}
-
-double bdl__exec_op_seconds(const bdl__exec *exec, int64_t i_op)
-{
-    double sum = 0;
-    for (int w = 0; exec->op_seconds && w < exec->plan->options.n_workers; w++) {
-        sum += exec->op_seconds[(int64_t)w * exec->plan->n_ops + i_op];
-    }
-    return sum;
-}
-
-size_t bdl__exec_memory(const bdl__exec *exec)
-{
-    return exec->workspace_size + exec->plan->packed_size;
 }

@@ -15,7 +15,6 @@
 typedef struct bdl__workspace bdl__workspace;
 bdl_status bdl__workspace_create(const bdl_allocator *allocator, bdl__workspace **workspace);
 void bdl__workspace_free(bdl__workspace *workspace); /* NULL ok */
-size_t bdl__workspace_size(const bdl__workspace *workspace);
 
 /* A batch in sample lanes: parts of `lanes` samples, 16 / lanes of them a slice. */
 typedef struct bdl__exec_batch {
@@ -65,12 +64,5 @@ bdl__span bdl__exec_input_diff(const bdl__exec *exec, int64_t i_input);
  * samples; NULL if there is none. For the message after a loss that is not finite. */
 bdl_status bdl__exec_find_nonfinite(bdl__exec *exec, const bdl__exec_batch *batch,
                                     const char **node_name);
-
-/* Seconds spent in each op over all workers since bdl__exec_profile was called; for `inspect --time`. */
-void bdl__exec_profile(bdl__exec *exec, bool on);
-double bdl__exec_op_seconds(const bdl__exec *exec, int64_t i_op);
-
-/* Bytes of this exec's memory in the workspace and beside it. */
-size_t bdl__exec_memory(const bdl__exec *exec);
 
 #endif

@@ -44,7 +44,6 @@ struct bdl__exec {
     bdl__workspace *workspace;
     void *grads;
 
-    size_t workspace_size;
     bdl__team **teams; /* [n_segments][n_teams of it] */
     bdl__worker_state *workers;
     bdl__barrier *team_barriers; /* [n_workers] */
@@ -55,7 +54,6 @@ struct bdl__exec {
     double *totals; /* [sums_count] */
     double *head_rows; /* [n_heads][n_parts][2] */
     double *heads;     /* [n_heads][2] */
-    double *op_seconds; /* [n_workers][n_ops], NULL = no profile */
     bdl__arena arena;
 
     /* of the current run */
