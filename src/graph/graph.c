@@ -243,6 +243,8 @@ bdl_status bdl__graph_add_text(bdl__graph *graph, const char *type, const char *
 bdl_status bdl__graph_add_output(bdl__graph *graph, const char *ref)
 {
     BDL__CHECK(!graph->is_finished, BDL_ERR_STATE, "the model is finished and cannot change");
+    BDL__CHECK(graph->n_outputs < BDL__MAX_PORTS, BDL_ERR_UNSUPPORTED, "at most %d outputs",
+               BDL__MAX_PORTS);
     bdl__ref resolved;
     BDL__TRY(resolve(graph, ref, &resolved));
     void *array = graph->outputs;

@@ -164,6 +164,10 @@ BDL_TEST(graph_names_what_cannot_be_added)
     CHECK_STR_HAS(bdl_last_error(), "did you mean 'input'?");
     CHECK_EQ_I64(add_after(g, "tanh", "t", NULL, "fc:64", NULL), BDL_ERR_INVALID_ARGUMENT);
     CHECK_EQ_I64(bdl__graph_add_output(g, "nothing"), BDL_ERR_NOT_FOUND);
+    for (int i = 0; i < BDL__MAX_PORTS; i++) {
+        CHECK_OK(bdl__graph_add_output(g, "fc"));
+    }
+    CHECK_EQ_I64(bdl__graph_add_output(g, "fc"), BDL_ERR_UNSUPPORTED);
     CHECK(bdl__graph_add_input(g, "empty", &empty, false) != BDL_OK);
     CHECK_EQ_I64(bdl__graph_add_input(g, "fc", &one, false), BDL_ERR_INVALID_ARGUMENT);
     REQUIRE_OK(bdl__graph_finish(g));
