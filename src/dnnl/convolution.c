@@ -42,9 +42,8 @@ static const char *text_of(dnnl_status_t status)
     case dnnl_out_of_memory:
         return "out of memory";
     case dnnl_invalid_arguments:
-        return "invalid arguments";
     case dnnl_unimplemented:
-        return "not implemented";
+        return BDL__DNNL_DECLINES;
     default:
         return "failed";
     }

@@ -57,13 +57,15 @@ typedef struct bdl__dnnl_call {
     bool primitive_only; /* no change of layout: operands and result stay in scratch, for benchmarks */
 } bdl__dnnl_call;
 
+#define BDL__DNNL_DECLINES "oneDNN has no such convolution"
+
 typedef struct bdl__dnnl_table {
     uint32_t abi; /* BDL__DNNL_ABI, then sizes, that both sides must agree on */
     uint32_t conv_size, op_size, call_size;
     const char *bdl_version; /* of the build */
     /* Version of the oneDNN that is loaded, as "3.2.0". */
     void (*version)(char *text, size_t size);
-    /* Returns NULL, or what went wrong. */
+    /* Returns NULL, BDL__DNNL_DECLINES where oneDNN has nothing for this convolution, or what went wrong. */
     const char *(*create)(const bdl__dnnl_conv *conv, bdl__dnnl_op *op);
     void (*destroy)(bdl__dnnl_op *op); /* an empty or half-made op is fine; leaves it empty */
     /* weights (oc, ic / groups, kh, kw) -> packed; scratch of op->scratch_size is not needed. */

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Channels of a piece at least, and a multiple of them: what oneDNN's kernels keep in registers at once. */
 #define PIECE 16
@@ -38,7 +39,11 @@ bdl_status bdl__dnnl_step_add(bdl__planner *planner, bdl__step *step, bdl__dnnl_
     if (conv->direction == BDL__DNNL_FORWARD) {
         cut(step, *mine, &piece);
     }
-    *is_made = (*mine)->table->create(&piece, op) == NULL;
+    /* Only what the shape decides may change who computes, and so the bits; a lack of memory must not. */
+    const char *const error = (*mine)->table->create(&piece, op);
+    BDL__CHECK(!error || strcmp(error, BDL__DNNL_DECLINES) == 0, BDL_ERR_OUT_OF_MEMORY,
+               "oneDNN cannot make a convolution: %s", error);
+    *is_made = !error;
     (*mine)->has[conv->direction] = *is_made;
     (*mine)->name[conv->direction] = conv->is_bf16 ? "onednn_bf16" : "onednn";
     return *is_made ? bdl__plan_scratch(planner, step, op->scratch_size) : BDL_OK;
