@@ -36,6 +36,7 @@ static double peak_rss_mib(void)
 /* ---- training ----------------------------------------------------------------------------------- */
 
 typedef struct training {
+    const bdl_context *context;
     bdl__measured *measured;
     double seconds;
     double window_start;
@@ -47,6 +48,9 @@ static void on_event(void *arg, const bdl__event *e)
 {
     training *const t = arg;
     const double now = e->seconds;
+    if (t->context->cancel) {
+        t->stop = 1;
+    }
     if (e->kind != BDL__EVENT_STEP || now < WARM_UP_SECONDS) {
         t->window_start = now;
         t->window_iteration = e->iteration;
@@ -67,7 +71,7 @@ static bdl_status bench_train(bdl_context *context, const char *model, const cha
                               const char *optim, const char *precision, int64_t batch,
                               double seconds, bdl__measured *measured)
 {
-    training t = {.measured = measured, .seconds = seconds, .batch = batch};
+    training t = {.context = context, .measured = measured, .seconds = seconds, .batch = batch};
     bdl__session session = bdl__context_session(context);
     bdl__arena arena;
     bdl__train_params params;
@@ -328,6 +332,8 @@ bdl_status bdl_bench(bdl_context *context, const char *name, double seconds, cha
 {
     const bench_case *found = NULL;
     void *memory = NULL;
+    BDL__CHECK(context && name && json && seconds > 0, BDL_ERR_INVALID_ARGUMENT,
+               "a bench needs a context, a name, seconds above 0, and room for its result");
     BDL__TRY(find_case(name, &found));
     BDL__TRY(bdl__alloc(&context->allocator, sizeof(bdl__measured), &memory));
     bdl__measured *const measured = memory;

@@ -54,6 +54,7 @@ struct job {
     size_t size[N_BUFFERS];
     const bdl__dnnl_table *dnnl;
     bdl__dnnl_op op; /* the same in oneDNN */
+    const char *error; /* of oneDNN's last call that failed; NULL = none */
 };
 
 static const char *const pass_names[] = {"forward", "backward_data", "backward_weights"};
@@ -277,7 +278,8 @@ static void run_dnnl(struct job *j, bdl__dnnl_direction pass)
                                                                                        : DIFF_WEIGHTS],
                                  .scratch = j->buffer[DNNL_SCRATCH],
                                  .primitive_only = true};
-    j->dnnl->execute(&j->op, &call);
+    const char *const error = j->dnnl->execute(&j->op, &call);
+    j->error = error ? error : j->error;
 }
 
 /* Median seconds of oneDNN's direct convolution, in the layouts that it prefers. */
@@ -302,6 +304,7 @@ static bdl_status time_dnnl(struct job *j, bdl__dnnl_direction pass, double seco
         fill(j->buffer[DNNL_PACKED], j->size[DNNL_PACKED] / sizeof(float));
         fill(j->buffer[DNNL_SCRATCH], j->size[DNNL_SCRATCH] / sizeof(float));
         *median = time_of(run_dnnl, j, pass, seconds).median;
+        status = j->error ? bdl__fail(BDL_ERR_INTERNAL, "oneDNN: %s", j->error) : BDL_OK;
     }
     j->dnnl->destroy(&j->op);
     for (int i = DNNL_PACKED; i <= DNNL_SCRATCH; i++) {
@@ -396,7 +399,7 @@ static bdl_status run_shape(const struct suite *suite, const struct shape *s, in
             status = time_dnnl(&j, pass, suite->seconds, &dnnl);
         }
         write_line(suite, &j, pass, t, dnnl);
-        if (suite->context->cancel) {
+        if (status == BDL_OK && suite->context->cancel) {
             status = bdl__fail(BDL_ERR_CANCELLED, "cancelled");
         }
     }

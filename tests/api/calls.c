@@ -201,6 +201,8 @@ BDL_TEST(listings_are_texts_or_name_what_is_not_there)
     bdl_text_free(text);
     text = NULL;
     CHECK_EQ_I64(bdl_bench(context, "no_such_case", 0.1, &text), BDL_ERR_NOT_FOUND);
+    CHECK_EQ_I64(bdl_bench(context, NULL, 0.1, &text), BDL_ERR_INVALID_ARGUMENT);
+    CHECK_EQ_I64(bdl_bench(context, "push", -1, &text), BDL_ERR_INVALID_ARGUMENT);
     CHECK(text == NULL);
     bdl_context_free(context);
 }
