@@ -13,7 +13,8 @@ all: build
 
 build:
 	@mkdir -p build
-	@cmake --preset release -DBDL_ONEDNN=$(ONEDNN) > build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
+	@cmake --preset release -DBDL_ONEDNN=$(ONEDNN) > build/configure.log 2>&1 || { cat build/configure.log; \
+		echo "make: where a program or a library is missing, tools/install_deps demo installs it or names it"; exit 1; }
 	@cmake --build build/release --target product -j $(JOBS)
 
 # A network learns, is saved, and predicts: from the command, then in Apache Spark on two executors. Needs no oneDNN.
@@ -43,7 +44,7 @@ bench: build
 	bench/run
 
 install: build
-	cmake --install build/release --prefix $(PREFIX)
+	cmake --install build/release --prefix "$(PREFIX)"
 
 # The Python package as build/wheel/dist/*.whl, for Python 3.10 and newer on x86-64.
 wheel:
@@ -57,7 +58,7 @@ goldens:
 fingerprints:
 	cmake --preset ci-gcc
 	cmake --build build/ci-gcc --target test_golden_fingerprints -j $(JOBS)
-	BDL_SOURCE_DIR=$(CURDIR) BDL_WRITE_FINGERPRINTS=1 build/ci-gcc/tests/golden/fingerprints
+	BDL_SOURCE_DIR="$(CURDIR)" BDL_WRITE_FINGERPRINTS=1 build/ci-gcc/tests/golden/fingerprints
 
 # The same benchmarks with other frameworks beside bdl.
 peers: build

@@ -8,6 +8,7 @@ Left axis: loss of each iteration (thin line) and its running mean (thick). Righ
 validation after each epoch. Needs nothing beyond Python.
 """
 
+import html
 import json
 import sys
 
@@ -43,7 +44,7 @@ def line(points, place, color, width):
 
 
 def text(x, y, words, anchor="middle", color="#333", size=13):
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{color}" font-size="{size}">{words}</text>'
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{color}" font-size="{size}">{html.escape(words)}</text>'
 
 
 def draw(steps, scores, title):

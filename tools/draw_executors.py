@@ -9,6 +9,7 @@ tasks of the jobs that trained (those with a barrier stage), and when it was los
 each epoch. Needs nothing beyond Python.
 """
 
+import html
 import json
 import pathlib
 import sys
@@ -41,7 +42,7 @@ def read_log(path):
 
 
 def text(x, y, words, anchor="middle", color="#333", size=13):
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{color}" font-size="{size}">{words}</text>'
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{color}" font-size="{size}">{html.escape(words)}</text>'
 
 
 def box(x, y, width, height, color):

@@ -6,7 +6,7 @@
     tools/test_totals.py --count FILE.xml    only the number of tests that ran in one stage
 
 DIR has STAGE.xml (ctest's JUnit file) and `stages` (name, seconds, exit status). A test executable or script counts by its
-last line "N passed, N failed[, N skipped]", any other by its result. Skipped tests print "SKIP name: reason". Where real data
+last line "N passed, N failed[, N skipped]", any other by its result. A stage in which nothing ran has failed. Skipped tests print "SKIP name: reason". Where real data
 are given (BDL_TEST_DATA), skips that tests/allowed_skips.txt does not name are failures.
 """
 import os
@@ -52,6 +52,9 @@ def main(folder):
             skips.update(new_skips)
             for name in failures:
                 print(f"FAILED in {stage}: {name}")
+            if not n_passed and not n_failed and not new_skips:
+                n_failed += 1
+                print(f"FAILED: stage {stage}: no test ran")
         if status != "0":
             n_failed += 1
             print(f"FAILED: stage {stage}")
