@@ -9,11 +9,9 @@
 
 BDL__KERNEL_DECLARE(BDL__LAYER_NORM_KERNELS)
 
-/* ---- weights along a row ---------------------------------------------------------------------
- * */
+/* ---- weights along a row ----------------------------------------------------------------- */
 
-/* A row is cut into segments in which a weight is one number (step 0) or one a position (step 1).
- * */
+/* A row is cut into segments in which a weight is one number (step 0) or one a position (step 1). */
 typedef struct segments {
     int64_t n_segments;
     int64_t n;
@@ -33,8 +31,7 @@ R_INLINE int64_t first_weight(const bdl__norm_rows *rows, int64_t row, int64_t i
     return row * rows->row_weights + i_segment;
 }
 
-/* ---- statistics ------------------------------------------------------------------------------
- * */
+/* ---- statistics -------------------------------------------------------------------------- */
 
 /* A row's center in two numbers, so that it is exact where it is large against the deviation: its
  * first value, and the mean less that. */
@@ -98,8 +95,7 @@ R_INLINE real mean_square(const real *x, int64_t n, row_center center)
     return r_from_wide(total * r_wide_of(1.0 / (double)n));
 }
 
-/* ---- forward ---------------------------------------------------------------------------------
- * */
+/* ---- forward ----------------------------------------------------------------------------- */
 
 R_INLINE void normalize(const real *src, real *dst, int64_t n, row_center center, real inverse,
                         const scalar *gamma, int64_t gamma_step, const scalar *beta,
@@ -137,8 +133,7 @@ void K(row_norm_forward)(const real *src, real *dst, real *stats, const scalar *
     }
 }
 
-/* ---- backward --------------------------------------------------------------------------------
- * */
+/* ---- backward ---------------------------------------------------------------------------- */
 
 /* Adds the sums of gamma g and of gamma g (x - mean) over n positions. */
 R_INLINE void add_sums(const real *x, const real *g, int64_t n, row_center center,
@@ -205,8 +200,7 @@ void K(row_norm_backward)(const real *src, const real *diff_dst, real *diff_src,
     }
 }
 
-/* ---- gradients of the weights ----------------------------------------------------------------
- * */
+/* ---- gradients of the weights ------------------------------------------------------------ */
 
 /* Adds the sums of g and of g (x - mean) inverse over the run of positions that a weight has in a
  * row. */

@@ -38,11 +38,14 @@ typedef struct bdl__optim_constants {
 /*
  * optim_sgd       v = momentum * v + fresh * g;  w -= rate * (nesterov ? g + momentum * v : v)
  *                 state0 = v; NULL: w -= rate * g
- * optim_adam      m, s = averages of g, g * g;  w -= rate / correction1 * m / (sqrt(s) /
- * correction2 + eps) state0 = m, state1 = s, state2 = largest s so far (amsgrad) optim_adamax    m
- * = average of g, u = max(beta2 * u, |g| + eps);  w -= rate / correction1 * m / u optim_adagrad   s
- * += g * g;  w -= rate * g / (sqrt(start + s) + eps) optim_rmsprop   s = average of g * g, a =
- * average of g (centered);  d = g / (sqrt(s - a * a) + eps); v = momentum * v + d;  w -= rate * v
+ * optim_adam      m, s = averages of g, g * g;
+ *                 w -= rate / correction1 * m / (sqrt(s) / correction2 + eps)
+ *                 state0 = m, state1 = s, state2 = largest s so far (amsgrad)
+ * optim_adamax    m = average of g, u = max(beta2 * u, |g| + eps);  w -= rate / correction1 * m / u
+ *                 state0 = m, state1 = u
+ * optim_adagrad   s += g * g;  w -= rate * g / (sqrt(start + s) + eps);  state0 = s
+ * optim_rmsprop   s = average of g * g, a = average of g (centered);
+ *                 d = g / (sqrt(s - a * a) + eps);  v = momentum * v + d;  w -= rate * v
  *                 state0 = s, state1 = v (NULL: momentum 0), state2 = a (NULL: not centered)
  * optim_adadelta  s = average of g * g;  d = sqrt(x + eps) / sqrt(s + eps) * g;
  *                 x = average of d * d;  w -= rate * d;  state0 = s, state1 = x
