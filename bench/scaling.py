@@ -79,10 +79,14 @@ class Step:
         begin, end = split(self.n_shards, rank, self.n_ranks)
         return end - begin
 
+    def late(self):
+        """By how much the slowest of all takes longer, by chance."""
+        return 1 + self.jitter * largest(self.n_ranks)
+
     def compute(self, jitter=True):
         """Of the slowest rank."""
         most = max(self.shards(r) for r in range(self.n_ranks)) * self.shard_seconds
-        return most * (1 + self.jitter * largest(self.n_ranks) if jitter else 1)
+        return most * (self.late() if jitter else 1)
 
     def blocks(self):
         return -(-sum(self.layers) // BLOCK)
@@ -119,8 +123,7 @@ class Step:
 
     def wire(self, bandwidth):
         """When the last new weights are there, without latency."""
-        computed = self.compute()
-        late, others = computed / self.compute(jitter=False), self.n_ranks - 1
+        computed, late, others = self.compute(), self.late(), self.n_ranks - 1
         into = [Pipe(bandwidth) for _ in range(self.n_ranks)]
         out = [Pipe(bandwidth) for _ in range(self.n_ranks)]
         leaves = sorted(((self.ready(begin, n * self.shard_seconds * late), -begin, end, owner, nodes * count)
@@ -172,7 +175,7 @@ def main():
     parser.add_argument("--batch", type=int, default=128, help="samples of a node")
     parser.add_argument("--jitter", type=float, default=0.02, help="deviation of a node's step time, as a share")
     parser.add_argument("--wire", default="fp32", choices=("fp32", "bf16"))
-    parser.add_argument("--copy", type=float, default=3e9, help="bytes a second that a node packs, sums and moves")
+    parser.add_argument("--copy", type=float, default=1.9e9, help="bytes a second that a node packs, sums and moves: as measured")
     o = parser.parse_args()
     models = {"Inception-v1": inspect("inception_v1"), "ResNet-50": inspect("resnet(depth=50, dataset=imagenet)")}
     of_first = sum(models["Inception-v1"][1])

@@ -65,5 +65,15 @@ def links_measures_beside_the_model():
     check(all(line["measured_ms"] >= 5 and line["model_ms"] >= 5 for line in lines), lines)  # the sleep alone
 
 
+@case
+def the_predictions_are_those_of_the_text():
+    """docs/design/scaling.md has the tables that the script prints."""
+    text = (BENCH.parent / "docs/design/scaling.md").read_text()
+    for options in ([], ["--node", "500", "--wire", "bf16"], ["--node", "500", "--batch", "512"]):
+        done = subprocess.run([BENCH / "scaling.py", *options], env={**os.environ, "BDL": BDL}, stdout=subprocess.PIPE, text=True,
+                              check=True)
+        check(done.stdout in text, options, done.stdout)
+
+
 if __name__ == "__main__":
     main()
