@@ -30,8 +30,9 @@ write_basic_package_version_file(${BDL_GENERATED_DIR}/bdlConfigVersion.cmake COM
 install(FILES ${BDL_GENERATED_DIR}/bdlConfig.cmake ${BDL_GENERATED_DIR}/bdlConfigVersion.cmake DESTINATION ${package_dir})
 install(FILES cmake/dependencies.cmake DESTINATION ${package_dir} RENAME bdlDependencies.cmake)
 
-# pkg-config, relative to the place of bdl.pc
-file(RELATIVE_PATH BDL_PC_TO_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+# pkg-config, relative to the place of bdl.pc. The folders may be given as absolute ones.
+file(RELATIVE_PATH BDL_PC_TO_PREFIX ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
+file(RELATIVE_PATH BDL_PC_TO_INCLUDE ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_FULL_INCLUDEDIR})
 set(BDL_PC_REQUIRES "zlib libcjson")
 if(BDL_IMAGES)
   string(APPEND BDL_PC_REQUIRES " libturbojpeg libpng")

@@ -17,7 +17,7 @@ else()
     execute_process(COMMAND ${PROJECT_SOURCE_DIR}/tools/get_onednn ${BDL_ONEDNN_FETCH_DIR} RESULT_VARIABLE failed)
     if(failed)
       message(FATAL_ERROR "tools/get_onednn failed. Give -Ddnnl_DIR=…, or -DBDL_ONEDNN_LIBRARY=… and "
-        "-DBDL_ONEDNN_INCLUDE=…, or build without oneDNN: -DBDL_ONEDNN=OFF")
+        "-DBDL_ONEDNN_INCLUDE=…, or build without oneDNN: -DBDL_ONEDNN=OFF (make ONEDNN=OFF)")
     endif()
     find_package(dnnl 3.2 CONFIG REQUIRED PATHS ${BDL_ONEDNN_FETCH_DIR} NO_DEFAULT_PATH)
   endif()

@@ -11,7 +11,7 @@ import re
 import sys
 
 FUNCTION_LINES, FILE_LINES = 80, 800
-FOLDERS = ["include/bdl", "src/*", "cli", "tests", "tests/*", "bench", "examples/c", "bindings/jvm/jni"]
+FOLDERS = ["include/bdl", "src/*", "src/*/*", "cli", "tests", "tests/*", "bench", "examples/c", "bindings/jvm/jni"]
 
 BANNED = set("""strcpy strcat strncpy sprintf vsprintf gets strtok atoi atol atoll atof rand srand random drand48
     system popen alloca setjmp longjmp tmpnam mktemp asctime ctime gmtime localtime""".split())

@@ -16,6 +16,7 @@ LONG = SPDX + "static int f(int n)\n{\n" + "    n++;\n" * 78 + "    return n;\n}
 CASES = [
     ("style", {"src/base/a.c": GOOD}, None),
     ("style", {"src/base/a.c": "int x;\n"}, "[spdx]"),
+    ("style", {"src/dnnl/one_thread/a.c": "int x;\n"}, "[spdx]"),
     ("style", {"src/base/a.c": LONG}, "f has 82 lines"),
     ("style", {"src/base/a.c": SPDX + "\n" * 800}, "[file-length]"),
     ("style", {"src/base/a.c": SPDX + "int x = atoi(y);\n"}, "atoi is banned"),

@@ -87,5 +87,19 @@ for root in "$tmp/dest/opt/bdl" "$tmp/prefix"; do
     fi
 done
 
+# Folders of distributions that give absolute ones: bdl.pc and the command's path to the library still fit.
+elsewhere() {
+    cmake -S "$BDL_SOURCE_DIR" -B "$tmp/elsewhere" -DCMAKE_INSTALL_PREFIX=/opt/bdl -DCMAKE_INSTALL_LIBDIR=/opt/libs/bdl \
+        -DCMAKE_INSTALL_INCLUDEDIR=/opt/headers -DBDL_ONEDNN=OFF -DBDL_TESTS=OFF -DCMAKE_C_COMPILER="${CC:-cc}" &&
+        mkdir -p "$tmp/opt/libs/bdl/pkgconfig" "$tmp/opt/headers" &&
+        cp "$tmp/elsewhere/generated/bdl.pc" "$tmp/opt/libs/bdl/pkgconfig" &&
+        folder_is libdir "$tmp/opt/libs/bdl" && folder_is includedir "$tmp/opt/headers" &&
+        grep -q 'ORIGIN/../../libs/bdl' "$tmp/elsewhere/cmake_install.cmake"
+}
+folder_is() { # VARIABLE FOLDER
+    [ "$(realpath "$(PKG_CONFIG_PATH=$tmp/opt/libs/bdl/pkgconfig pkg-config --variable="$1" bdl)")" = "$2" ]
+}
+check "absolute folders" elsewhere
+
 echo "$passed passed, $failed failed"
 [ $failed -eq 0 ]
