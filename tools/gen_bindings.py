@@ -106,7 +106,7 @@ def wrapped(text, indent):
 
 
 def docstring(entry, arguments, indent, extra=(), last=()):
-    first = (entry.get("summary") or entry.get("doc") or f"The schema's {entry['name']}.").rstrip(".") + "."
+    first = (entry.get("summary") or entry["doc"]).rstrip(".") + "."
     lines = wrapped(first, indent + 3)
     if entry.get("summary") and entry.get("doc"):
         lines += [""] + wrapped(entry["doc"], indent)

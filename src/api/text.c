@@ -167,7 +167,7 @@ static void dump_models_and_verbs(bdl__json_writer *w)
     bdl__json_write_key(w, "initializers");
     bdl__json_open(w, '[');
     for (int64_t i = 0; i < n; i++) {
-        dump_entry(w, inits[i]->name, NULL, NULL, NULL, inits[i]);
+        dump_entry(w, inits[i]->name, NULL, inits[i]->summary, NULL, inits[i]);
     }
     bdl__json_close(w, ']');
     bdl__json_write_key(w, "models");

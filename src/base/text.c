@@ -233,6 +233,25 @@ const char *bdl__nearest_name(const char *name, const char *const *names, int64_
     return nearest;
 }
 
+bdl_status bdl__fail_unknown(const char *noun, const char *name, const char *const *names,
+                             int64_t n_names)
+{
+    const char *const nearest = bdl__nearest_name(name, names, n_names);
+    if (nearest) {
+        BDL__FAIL(BDL_ERR_NOT_FOUND, "no %s is named '%s'; did you mean '%s'?", noun, name,
+                  nearest);
+    }
+    bdl__text list;
+    bdl__text_init(&list, bdl__default_allocator());
+    for (int64_t i = 0; i < n_names; i++) {
+        bdl__text_append(&list, i == 0 ? "%s" : ", %s", names[i]);
+    }
+    (void)bdl__fail(BDL_ERR_NOT_FOUND, "no %s is named '%s'; there are: %s", noun, name,
+                    bdl__text_get(&list));
+    bdl__text_free(&list);
+    return BDL_ERR_NOT_FOUND;
+}
+
 int bdl__utf8_step(const char *text, size_t size)
 {
     const unsigned char *const s = (const unsigned char *)text;

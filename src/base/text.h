@@ -35,6 +35,10 @@ bool bdl__parse_f64(const char *text, double *value);
  * the letters' case ignored), or NULL. */
 const char *bdl__nearest_name(const char *name, const char *const *names, int64_t n_names);
 
+/* Fails with BDL_ERR_NOT_FOUND: "no loss is named 'msee'; did you mean 'mse'?", or with all names where none is near. */
+bdl_status bdl__fail_unknown(const char *noun, const char *name, const char *const *names,
+                             int64_t n_names);
+
 /* What follows a noun: "3 layer%s". */
 static inline const char *bdl__plural(int64_t n) { return n == 1 ? "" : "s"; }
 

@@ -52,20 +52,7 @@ static bdl_status find_method(const char *name, const bdl__optim_method **method
         }
         names[n] = at->name;
     }
-    const char *const nearest = bdl__nearest_name(name, names, n);
-    if (nearest != NULL) {
-        BDL__FAIL(BDL_ERR_NOT_FOUND, "no optimization method is named '%s'; did you mean '%s'?",
-                  name, nearest);
-    }
-    bdl__text list;
-    bdl__text_init(&list, bdl__default_allocator());
-    for (int64_t i = 0; i < n; i++) {
-        bdl__text_append(&list, i == 0 ? "%s" : ", %s", names[i]);
-    }
-    (void)bdl__fail(BDL_ERR_NOT_FOUND, "no optimization method is named '%s'; there are: %s", name,
-                    bdl__text_get(&list));
-    bdl__text_free(&list);
-    return BDL_ERR_NOT_FOUND;
+    return bdl__fail_unknown("optimization method", name, names, n);
 }
 
 /* ---- creation ------------------------------------------------------------------------------ */

@@ -44,12 +44,7 @@ static bdl_status find_kind(const char *name, const bdl__schedule_kind **kind)
         }
         names[n] = at->schema.name;
     }
-    const char *const nearest = bdl__nearest_name(name, names, n);
-    if (nearest != NULL) {
-        BDL__FAIL(BDL_ERR_NOT_FOUND, "no schedule is named '%s'; did you mean '%s'?", name,
-                  nearest);
-    }
-    BDL__FAIL(BDL_ERR_NOT_FOUND, "no schedule is named '%s'; see 'bdl schema' for the list", name);
+    return bdl__fail_unknown("schedule", name, names, n);
 }
 
 static bdl_status add_part(bdl__schedule *schedule, const char *text)

@@ -93,7 +93,8 @@ typedef struct bdl__field {
 
 /* A table of fields with the struct it describes. */
 typedef struct bdl__schema {
-    const char *name; /* "conv2d", "sgd": used in error texts */
+    const char *name;    /* "conv2d", "sgd": used in error texts */
+    const char *summary; /* a sentence, where nothing else has one */
     const bdl__field *fields;
     int64_t n_fields;
     size_t params_size;

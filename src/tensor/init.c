@@ -209,27 +209,38 @@ static distribution make_bilinear(const void *params, fans fan)
     X(xavier_uniform)                                                                              \
     X(zeros)
 
-#define SCHEMA_OF(schema_name, table, type)                                                        \
+#define SCHEMA_OF(schema_name, table, type, text)                                                  \
     {                                                                                              \
-        .name = schema_name, .fields = (table), .n_fields = BDL__COUNT_OF(table),                  \
-        .params_size = sizeof(type)                                                                \
+        .name = schema_name, .summary = (text), .fields = (table),                                 \
+        .n_fields = BDL__COUNT_OF(table), .params_size = sizeof(type)                              \
     }
 
-static const bdl__schema schema_bilinear = {.name = "bilinear"};
-static const bdl__schema schema_constant = SCHEMA_OF("constant", constant_fields, constant_params);
+static const bdl__schema schema_bilinear = {
+    .name = "bilinear",
+    .summary = "Weights with which a transposed convolution interpolates (Long et al. 2015)."};
+static const bdl__schema schema_constant =
+    SCHEMA_OF("constant", constant_fields, constant_params, "The same value everywhere.");
 static const bdl__schema schema_kaiming_normal =
-    SCHEMA_OF("kaiming_normal", kaiming_fields, kaiming_params);
+    SCHEMA_OF("kaiming_normal", kaiming_fields, kaiming_params,
+              "Normal numbers of variance gain^2 / fan (He et al. 2015).");
 static const bdl__schema schema_kaiming_uniform =
-    SCHEMA_OF("kaiming_uniform", kaiming_fields, kaiming_params);
-static const bdl__schema schema_normal = SCHEMA_OF("normal", normal_fields, normal_params);
-static const bdl__schema schema_ones = {.name = "ones"};
-static const bdl__schema schema_torch = {.name = "torch"};
-static const bdl__schema schema_uniform = SCHEMA_OF("uniform", uniform_fields, uniform_params);
+    SCHEMA_OF("kaiming_uniform", kaiming_fields, kaiming_params,
+              "Uniform numbers of variance gain^2 / fan (He et al. 2015).");
+static const bdl__schema schema_normal =
+    SCHEMA_OF("normal", normal_fields, normal_params, "Normal numbers.");
+static const bdl__schema schema_ones = {.name = "ones", .summary = "1 everywhere."};
+static const bdl__schema schema_torch = {.name = "torch",
+                                         .summary = "Uniform numbers between -1 / sqrt(fan_in) and "
+                                                    "1 / sqrt(fan_in), as Torch and BigDL begin."};
+static const bdl__schema schema_uniform =
+    SCHEMA_OF("uniform", uniform_fields, uniform_params, "Uniform numbers.");
 static const bdl__schema schema_xavier_normal =
-    SCHEMA_OF("xavier_normal", xavier_fields, xavier_params);
-static const bdl__schema schema_xavier_uniform =
-    SCHEMA_OF("xavier_uniform", xavier_fields, xavier_params);
-static const bdl__schema schema_zeros = {.name = "zeros"};
+    SCHEMA_OF("xavier_normal", xavier_fields, xavier_params,
+              "Normal numbers of variance 2 gain^2 / (fan_in + fan_out) (Glorot and Bengio 2010).");
+static const bdl__schema schema_xavier_uniform = SCHEMA_OF(
+    "xavier_uniform", xavier_fields, xavier_params,
+    "Uniform numbers of variance 2 gain^2 / (fan_in + fan_out) (Glorot and Bengio 2010).");
+static const bdl__schema schema_zeros = {.name = "zeros", .summary = "0 everywhere."};
 
 #define SCHEMA_ENTRY(init) &schema_##init,
 static const bdl__schema *const schemas[] = {INITIALISERS(SCHEMA_ENTRY)};
@@ -264,9 +275,7 @@ static bdl_status parse_in(bdl__arena *arena, const char *text, int64_t *i_init,
             return bdl__params_from_text(schemas[i], arena, arguments, params);
         }
     }
-    const char *nearest = bdl__nearest_name(name, names, BDL__COUNT_OF(names));
-    BDL__FAIL(BDL_ERR_NOT_FOUND, "no initializer is called '%s'; did you mean '%s'?", name,
-              nearest != NULL ? nearest : "torch");
+    return bdl__fail_unknown("initializer", name, names, BDL__COUNT_OF(names));
 }
 
 static bdl_status parse(const char *text, int64_t *i_init, any_params *params)

@@ -24,10 +24,7 @@ static bdl_status find_head(const char *name, bdl__layer_kind kind, const char *
             names[n++] = layers[i]->name;
         }
     }
-    const char *const nearest = bdl__nearest_name(name, names, n);
-    BDL__FAIL(BDL_ERR_NOT_FOUND, "no %s is called '%s'; %s%s%s", noun, name,
-              nearest ? "did you mean '" : "`bdl layers` lists all", nearest ? nearest : "",
-              nearest ? "'?" : "");
+    return bdl__fail_unknown(noun, name, names, n);
 }
 
 static bdl_status add(bdl__heads *heads, const char *text, bdl__layer_kind kind)

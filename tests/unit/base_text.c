@@ -170,6 +170,15 @@ BDL_TEST(nearest_name_finds_misspellings_only)
     CHECK(bdl__nearest_name(long_name, names, 4) == NULL);
 }
 
+BDL_TEST(unknown_names_offer_the_nearest_or_all)
+{
+    static const char *const names[] = {"mse", "cross_entropy"};
+    CHECK(bdl__fail_unknown("loss", "msee", names, 2) == BDL_ERR_NOT_FOUND);
+    CHECK_STR_EQ(bdl_last_error(), "no loss is named 'msee'; did you mean 'mse'?");
+    CHECK(bdl__fail_unknown("loss", "huber", names, 2) == BDL_ERR_NOT_FOUND);
+    CHECK_STR_EQ(bdl_last_error(), "no loss is named 'huber'; there are: mse, cross_entropy");
+}
+
 BDL_TEST(utf8_step_accepts_exactly_valid_characters)
 {
     CHECK_EQ_I64(bdl__utf8_step("a", 1), 1);
@@ -214,4 +223,5 @@ BDL_TEST(log_passes_lines_up_to_its_level)
 BDL_TEST_MAIN(text_grows_as_needed, text_remembers_a_failed_allocation, numbers_are_short_and_exact,
               numbers_do_not_depend_on_the_locale, whole_numbers_are_parsed_strictly,
               real_numbers_are_parsed_strictly, nearest_name_finds_misspellings_only,
-              utf8_step_accepts_exactly_valid_characters, log_passes_lines_up_to_its_level)
+              unknown_names_offer_the_nearest_or_all, utf8_step_accepts_exactly_valid_characters,
+              log_passes_lines_up_to_its_level)

@@ -134,6 +134,8 @@ BDL_TEST(wrong_texts_are_refused)
     CHECK_OK(bdl__init_check("normal(std=0.01)"));
     CHECK(bdl__init_check("xavier_unifrom") == BDL_ERR_NOT_FOUND);
     CHECK_STR_HAS(bdl_last_error(), "'xavier_uniform'");
+    CHECK(bdl__init_check("xavier") == BDL_ERR_NOT_FOUND);
+    CHECK_STR_HAS(bdl_last_error(), "torch, uniform, xavier_normal, xavier_uniform, zeros");
     CHECK(bdl__init_check("normal(std=-1)") == BDL_ERR_INVALID_ARGUMENT);
     CHECK(bdl__init_check("normal(sdt=1)") == BDL_ERR_INVALID_ARGUMENT);
     CHECK(bdl__init_check("constant") == BDL_ERR_INVALID_ARGUMENT);
@@ -146,7 +148,7 @@ BDL_TEST(schemas_have_distinct_names)
     const bdl__schema *const *schemas = bdl__init_schemas(&n);
     CHECK(n >= 11);
     for (int64_t i = 0; i < n; i++) {
-        CHECK(schemas[i]->name != NULL);
+        CHECK(schemas[i]->name != NULL && schemas[i]->summary != NULL);
         for (int64_t j = 0; j < i; j++) {
             CHECK(strcmp(schemas[i]->name, schemas[j]->name) != 0);
         }

@@ -2,5 +2,5 @@
 # Made by tools/gen_bindings.py from the field tables; do not edit.
 """Which schema the generated classes were made from."""
 
-SCHEMA_SHA256 = "81238b99d628152584e53b09166e07e6d4c0624b15565bdaafeadbec28057edb"
+SCHEMA_SHA256 = "a0737c064872f7a8af6a057e596b9ade649632dfb41dd32487d28870da089a38"
 VERSION = "0.1.0"

@@ -24,7 +24,7 @@ __all__ = [
 
 
 class Bilinear(Initializer):
-    """The schema's bilinear."""
+    """Weights with which a transposed convolution interpolates (Long et al. 2015)."""
 
     _type = "bilinear"
 
@@ -33,7 +33,7 @@ class Bilinear(Initializer):
 
 
 class Constant(Initializer):
-    """The schema's constant.
+    """The same value everywhere.
 
     Args:
         val: Value of every element.
@@ -46,7 +46,7 @@ class Constant(Initializer):
 
 
 class KaimingNormal(Initializer):
-    """The schema's kaiming_normal.
+    """Normal numbers of variance gain^2 / fan (He et al. 2015).
 
     Args:
         a: Slope below zero of the leaky_relu that follows.
@@ -67,7 +67,7 @@ class KaimingNormal(Initializer):
 
 
 class KaimingUniform(Initializer):
-    """The schema's kaiming_uniform.
+    """Uniform numbers of variance gain^2 / fan (He et al. 2015).
 
     Args:
         a: Slope below zero of the leaky_relu that follows.
@@ -88,7 +88,7 @@ class KaimingUniform(Initializer):
 
 
 class Normal(Initializer):
-    """The schema's normal.
+    """Normal numbers.
 
     Args:
         mean: Mean.
@@ -103,7 +103,7 @@ class Normal(Initializer):
 
 
 class Ones(Initializer):
-    """The schema's ones."""
+    """1 everywhere."""
 
     _type = "ones"
 
@@ -112,7 +112,7 @@ class Ones(Initializer):
 
 
 class Torch(Initializer):
-    """The schema's torch."""
+    """Uniform numbers between -1 / sqrt(fan_in) and 1 / sqrt(fan_in), as Torch and BigDL begin."""
 
     _type = "torch"
 
@@ -121,7 +121,7 @@ class Torch(Initializer):
 
 
 class Uniform(Initializer):
-    """The schema's uniform.
+    """Uniform numbers.
 
     Args:
         a: Least value.
@@ -136,7 +136,7 @@ class Uniform(Initializer):
 
 
 class XavierNormal(Initializer):
-    """The schema's xavier_normal.
+    """Normal numbers of variance 2 gain^2 / (fan_in + fan_out) (Glorot and Bengio 2010).
 
     Args:
         gain: Factor of the spread.
@@ -150,7 +150,7 @@ class XavierNormal(Initializer):
 
 
 class XavierUniform(Initializer):
-    """The schema's xavier_uniform.
+    """Uniform numbers of variance 2 gain^2 / (fan_in + fan_out) (Glorot and Bengio 2010).
 
     Args:
         gain: Factor of the spread.
@@ -164,7 +164,7 @@ class XavierUniform(Initializer):
 
 
 class Zeros(Initializer):
-    """The schema's zeros."""
+    """0 everywhere."""
 
     _type = "zeros"
 

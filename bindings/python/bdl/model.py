@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -91,6 +92,12 @@ class Model:
     @property
     def input_shapes(self) -> list[tuple[int, ...]]:
         """Shapes of a sample of each input."""
+        self._native()
+        return list(self._shapes)
+
+    @functools.cached_property
+    def _shapes(self) -> list[tuple[int, ...]]:
+        """They never change, and every call needs them."""
         return [tuple(i["shape"]) for i in self.to_dict()["inputs"]]
 
     @property

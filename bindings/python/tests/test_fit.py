@@ -281,6 +281,8 @@ def test_samples_of_another_shape_name_both(rows):
 def test_unknown_options_offer_the_nearest(rows):
     with pytest.raises(BdlNotFoundError, match="precision"):
         small().fit(*rows, precison="fp32", verbose=0)
+    with pytest.raises(BdlNotFoundError, match="no metric is named 'accuracy'; there are: .*top1"):
+        small().fit(*rows, metrics="accuracy", validation_data=rows, verbose=0)
     with pytest.raises(bdl.BdlError, match="sgd"):
         small().fit(*rows, optimizer="sdg(lr=1)", verbose=0)
     for wrong, right in [("batchsize", "batch_size"), ("optimiser", "optimizer"), ("validation_date", "validation_data")]:

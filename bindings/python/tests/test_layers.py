@@ -117,6 +117,10 @@ def test_every_class_of_layers_has_a_docstring_and_builds_its_text():
     for name in nn._layers:
         layer = getattr(nn, name)
         assert layer.__doc__ and len(layer.__doc__) > 20, name
+    for module in (bdl.init, bdl.losses, bdl.metrics, bdl.optim, bdl.schedules, bdl.transforms):
+        for name in module.__all__:
+            described = getattr(module, name)
+            assert described.__doc__.splitlines()[0].endswith("."), name
 
 
 def test_initializers_reach_the_weights():
