@@ -275,6 +275,7 @@ static const bench_case cases[] = {
 
 bdl_status bdl_bench_list(bdl_context *context, char **text)
 {
+    BDL__TRY(bdl__need_arguments(context && text, __func__));
     bdl__text out;
     bdl__text_init(&out, &context->allocator);
     for (int64_t i = 0; i < BDL__COUNT_OF(cases); i++) {
@@ -330,6 +331,7 @@ static void write_result(const bench_case *found, bdl__measured *measured)
 
 bdl_status bdl_bench(bdl_context *context, const char *name, double seconds, char **json)
 {
+    BDL__TRY(bdl__need_arguments(context && name && json, __func__));
     const bench_case *found = NULL;
     void *memory = NULL;
     BDL__CHECK(context && name && json && seconds > 0, BDL_ERR_INVALID_ARGUMENT,

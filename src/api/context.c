@@ -17,6 +17,7 @@ static int default_threads(void)
 
 bdl_status bdl_context_create(const bdl_context_options *options, bdl_context **context)
 {
+    BDL__TRY(bdl__need_arguments(context != NULL, __func__));
     static const bdl_context_options none = {.struct_size = sizeof none, .log_level = 2};
     const bdl_context_options *const o = options ? options : &none;
     BDL__CHECK(context, BDL_ERR_INVALID_ARGUMENT, "context must not be NULL");

@@ -62,6 +62,7 @@ static bdl_status read_options(const bdl_data_options *o, bdl__rows_options *row
 
 bdl_status bdl_data_create(bdl_context *context, const bdl_data_options *options, bdl_data **data)
 {
+    BDL__TRY(bdl__need_arguments(context && options && data, __func__));
     bdl__rows_options rows;
     bdl_data *made = NULL;
     BDL__TRY(read_options(options, &rows));
@@ -73,6 +74,7 @@ bdl_status bdl_data_create(bdl_context *context, const bdl_data_options *options
 bdl_status bdl_data_push(bdl_data *data, int64_t n, const void *values, const double *labels,
                          const float *targets, const uint8_t *keys)
 {
+    BDL__TRY(bdl__need_arguments(data && (values || n <= 0), __func__));
     const bdl__rows rows = {
         .n = n, .values = values, .labels = labels, .targets = targets, .keys = keys};
     BDL__TRY(bdl__context_use(data->context));
@@ -83,6 +85,7 @@ bdl_status bdl_data_push_encoded(bdl_data *data, int64_t n, const void *const *f
                                  const int64_t *sizes, const double *labels, const float *targets,
                                  const uint8_t *keys)
 {
+    BDL__TRY(bdl__need_arguments(data && ((files && sizes) || n <= 0), __func__));
     const bdl__rows rows = {.n = n,
                             .files = files,
                             .sizes = sizes,
@@ -95,6 +98,7 @@ bdl_status bdl_data_push_encoded(bdl_data *data, int64_t n, const void *const *f
 
 bdl_status bdl_data_finish(bdl_data *data)
 {
+    BDL__TRY(bdl__need_arguments(data != NULL, __func__));
     BDL__TRY(bdl__context_use(data->context));
     return bdl__rows_finish(data->dataset);
 }
@@ -103,6 +107,7 @@ bdl_status bdl_data_wrap(bdl_context *context, const bdl_data_options *options, 
                          const void *values, const double *labels, const float *targets,
                          const uint8_t *keys, bdl_data **data)
 {
+    BDL__TRY(bdl__need_arguments(context && options && values && data, __func__));
     const bdl__rows rows = {
         .n = n, .values = values, .labels = labels, .targets = targets, .keys = keys};
     bdl__rows_options options_of_rows;
@@ -116,6 +121,7 @@ bdl_status bdl_data_wrap(bdl_context *context, const bdl_data_options *options, 
 
 bdl_status bdl_data_open(bdl_context *context, const char *text, const char *part, bdl_data **data)
 {
+    BDL__TRY(bdl__need_arguments(context && text && part && data, __func__));
     static const char *const parts[] = {"train", "test", "all"}; /* in the order of bdl__data_part */
     bdl_data *made = NULL;
     int i_part = 0;
@@ -140,6 +146,7 @@ static void store_word(uint64_t word, uint8_t bytes[8])
 
 bdl_status bdl_data_get_stats(const bdl_data *data, bdl_data_stats *stats)
 {
+    BDL__TRY(bdl__need_arguments(data && stats, __func__));
     BDL__CHECK(stats->struct_size == sizeof *stats, BDL_ERR_INVALID_ARGUMENT,
                "bdl_data_stats: struct_size is %zu, expected %zu", stats->struct_size, sizeof *stats);
     bdl__rows_stats found;
@@ -166,6 +173,7 @@ bdl_status bdl__data_need_finished(const bdl_data *data)
 
 bdl_status bdl_data_shape(const bdl_data *data, int64_t shape[BDL_MAX_RANK], int32_t *rank)
 {
+    BDL__TRY(bdl__need_arguments(data && shape && rank, __func__));
     BDL__TRY(bdl__data_need_finished(data));
     memcpy(shape, data->dataset->shape.dim, sizeof data->dataset->shape.dim);
     *rank = data->dataset->shape.rank;
@@ -196,6 +204,7 @@ static bdl_status read_sample(const bdl__dataset *dataset, int64_t i, bdl__sampl
 bdl_status bdl_data_read(const bdl_data *data, int64_t first, int64_t n, float *values,
                          double *labels)
 {
+    BDL__TRY(bdl__need_arguments(data && values, __func__));
     BDL__TRY(bdl__data_need_finished(data));
     const bdl__dataset *const dataset = data->dataset;
     BDL__CHECK(first >= 0 && n >= 0 && first <= dataset->n && n <= dataset->n - first,

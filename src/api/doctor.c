@@ -162,6 +162,7 @@ static void print_json(const findings *f, bdl__text *out)
 
 bdl_status bdl_doctor(bdl_context *context, bool as_json, char **text)
 {
+    BDL__TRY(bdl__need_arguments(context && text, __func__));
     findings f = {0};
     bdl__text out;
     look(context, &f);

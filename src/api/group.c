@@ -42,6 +42,7 @@ static bdl_status check_alike(const bdl_group *group)
 
 bdl_status bdl_group_create(bdl_context *context, const bdl_group_options *options, bdl_group **group)
 {
+    BDL__TRY(bdl__need_arguments(context && options && group, __func__));
     void *memory = NULL;
     BDL__TRY(bdl__context_use(context));
     BDL__TRY(check_options(options));
@@ -77,6 +78,7 @@ const char *bdl_group_address(const bdl_group *group) { return bdl__group_addres
 
 bdl_status bdl_group_connect(bdl_group *group, const char *const *addresses)
 {
+    BDL__TRY(bdl__need_arguments(group && addresses, __func__));
     BDL__TRY(bdl__group_connect(group->group, addresses));
     BDL__TRY(check_alike(group));
     group->is_connected = true;
@@ -99,6 +101,7 @@ void bdl_group_free(bdl_group *group)
 
 bdl_status bdl_options_set_group(bdl_options *options, bdl_group *group)
 {
+    BDL__TRY(bdl__need_arguments(options != NULL, __func__));
     BDL__CHECK(!group || group->is_connected, BDL_ERR_STATE,
                "the group is not connected: call bdl_group_connect first");
     BDL__CHECK(!group || options->schema == &bdl__train_schema, BDL_ERR_INVALID_ARGUMENT,

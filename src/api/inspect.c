@@ -53,6 +53,7 @@ static void print_model(const bdl__saved *saved, bdl__text *out)
 
 bdl_status bdl_model_describe(const bdl_model *model, char **text)
 {
+    BDL__TRY(bdl__need_arguments(model && text, __func__));
     bdl__text out;
     BDL__TRY(bdl__model_need_finished(model));
     bdl__text_init(&out, &model->context->allocator);
@@ -161,6 +162,7 @@ static bdl_status inspect(bdl_context *context, const bdl__inspect_params *param
 
 bdl_status bdl_inspect(bdl_context *context, const bdl_options *options, char **text)
 {
+    BDL__TRY(bdl__need_arguments(context && options && text, __func__));
     bdl__arena arena;
     bdl__text out;
     bdl__saved *saved = NULL;

@@ -26,6 +26,7 @@ static bdl_status create(bdl_learner *learner, const bdl_options *options)
 bdl_status bdl_learner_create(bdl_context *context, const bdl_options *options, bdl_model *model,
                               bdl_learner **learner)
 {
+    BDL__TRY(bdl__need_arguments(context && options && model && learner, __func__));
     void *memory = NULL;
     BDL__TRY(bdl__context_use(context));
     BDL__TRY(bdl__model_need_finished(model));
@@ -53,27 +54,32 @@ void bdl_learner_free(bdl_learner *learner)
 
 bdl_status bdl_learner_forward(bdl_learner *learner, int64_t n, const float *src, float *dst)
 {
+    BDL__TRY(bdl__need_arguments(learner && src && dst, __func__));
     return bdl__learner_forward(learner->learner, n, src, dst);
 }
 
 bdl_status bdl_learner_backward(bdl_learner *learner, const float *diff_dst, float *diff_src)
 {
+    BDL__TRY(bdl__need_arguments(learner && diff_dst, __func__));
     return bdl__learner_backward(learner->learner, diff_dst, diff_src);
 }
 
 bdl_status bdl_learner_loss(bdl_learner *learner, int64_t n, const float *src, const double *labels,
                             const float *targets, double *loss)
 {
+    BDL__TRY(bdl__need_arguments(learner && src && loss, __func__));
     return bdl__learner_loss(learner->learner, n, src, labels, targets, loss);
 }
 
 bdl_status bdl_learner_step(bdl_learner *learner, double rate)
 {
+    BDL__TRY(bdl__need_arguments(learner != NULL, __func__));
     return bdl__learner_step(learner->learner, rate);
 }
 
 bdl_status bdl_learner_zero_grad(bdl_learner *learner)
 {
+    BDL__TRY(bdl__need_arguments(learner != NULL, __func__));
     BDL__TRY(bdl__context_use(learner->context));
     bdl__learner_zero_grad(learner->learner);
     return BDL_OK;
@@ -81,6 +87,7 @@ bdl_status bdl_learner_zero_grad(bdl_learner *learner)
 
 bdl_status bdl_learner_grad(const bdl_learner *learner, int64_t i, float **grad)
 {
+    BDL__TRY(bdl__need_arguments(learner && grad, __func__));
     const int64_t n = bdl_model_n_params(learner->model);
     BDL__CHECK(i >= 0 && i < n, BDL_ERR_INVALID_ARGUMENT,
                "the model has %lld weight tensor%s, there is no number %lld",

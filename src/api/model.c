@@ -15,6 +15,7 @@ static bdl_status new_model(bdl_context *context, bdl_model **model)
 
 bdl_status bdl_model_create(bdl_context *context, const char *name, bdl_model **model)
 {
+    BDL__TRY(bdl__need_arguments(context && model, __func__));
     bdl_model *made = NULL;
     BDL__TRY(bdl__context_use(context));
     BDL__TRY(new_model(context, &made));
@@ -29,6 +30,7 @@ bdl_status bdl_model_create(bdl_context *context, const char *name, bdl_model **
 
 bdl_status bdl_model_open(bdl_context *context, const char *text, uint64_t seed, bdl_model **model)
 {
+    BDL__TRY(bdl__need_arguments(context && text && model, __func__));
     bdl_model *made = NULL;
     BDL__TRY(bdl__context_use(context));
     BDL__TRY(new_model(context, &made));
@@ -44,6 +46,7 @@ bdl_status bdl_model_open(bdl_context *context, const char *text, uint64_t seed,
 
 bdl_status bdl_model_parse(bdl_context *context, const char *json, uint64_t seed, bdl_model **model)
 {
+    BDL__TRY(bdl__need_arguments(context && json && model, __func__));
     bdl_model *made = NULL;
     BDL__TRY(new_model(context, &made));
     const bdl_status status = bdl__saved_parse(&context->allocator, json, strlen(json), "model",
@@ -86,6 +89,7 @@ bdl_status bdl__model_need_finished(const bdl_model *model)
 bdl_status bdl_model_add_input(bdl_model *model, const char *name, const int64_t *shape,
                                int32_t rank)
 {
+    BDL__TRY(bdl__need_arguments(model && name && (shape || rank <= 0), __func__));
     BDL__TRY(need_graph(model));
     BDL__CHECK(rank >= 0 && rank < BDL_MAX_RANK, BDL_ERR_SHAPE, "a sample has 0 to %d axes, got %d",
                BDL_MAX_RANK - 1, (int)rank);
@@ -99,6 +103,7 @@ bdl_status bdl_model_add_input(bdl_model *model, const char *name, const int64_t
 bdl_status bdl_model_add(bdl_model *model, const char *type, const char *name,
                          const char *params_json, const char *const *inputs, int64_t n_inputs)
 {
+    BDL__TRY(bdl__need_arguments(model && type && (inputs || n_inputs <= 0), __func__));
     BDL__TRY(need_graph(model));
     bdl__json *params = NULL;
     if (params_json && *params_json) {
@@ -112,6 +117,7 @@ bdl_status bdl_model_add(bdl_model *model, const char *type, const char *name,
 
 bdl_status bdl_model_finish(bdl_model *model, uint64_t seed)
 {
+    BDL__TRY(bdl__need_arguments(model != NULL, __func__));
     BDL__TRY(need_graph(model));
     const bdl_allocator *const allocator = &model->context->allocator;
     void *memory = NULL;
@@ -136,6 +142,7 @@ bdl_status bdl_model_finish(bdl_model *model, uint64_t seed)
 
 bdl_status bdl_model_to_json(const bdl_model *model, char **json)
 {
+    BDL__TRY(bdl__need_arguments(model && json, __func__));
     BDL__TRY(bdl__model_need_finished(model));
     bdl__text text;
     bdl__json_writer writer;
@@ -147,6 +154,7 @@ bdl_status bdl_model_to_json(const bdl_model *model, char **json)
 
 bdl_status bdl_model_save(const bdl_model *model, const char *directory)
 {
+    BDL__TRY(bdl__need_arguments(model && directory, __func__));
     BDL__TRY(bdl__model_need_finished(model));
     return bdl__saved_write(model->saved, directory);
 }
@@ -159,6 +167,7 @@ int64_t bdl_model_n_params(const bdl_model *model)
 bdl_status bdl_model_param(const bdl_model *model, int64_t i, const char **name, bdl_dtype *dtype,
                            int64_t shape[BDL_MAX_RANK], int32_t *rank, void **data)
 {
+    BDL__TRY(bdl__need_arguments(model && name && dtype && shape && rank && data, __func__));
     BDL__TRY(bdl__model_need_finished(model));
     const bdl__graph *const graph = model->saved->model->graph;
     BDL__CHECK(i >= 0 && i < graph->n_params, BDL_ERR_INVALID_ARGUMENT,
@@ -181,6 +190,7 @@ int64_t bdl_model_n_outputs(const bdl_model *model)
 bdl_status bdl_model_output_shape(const bdl_model *model, int64_t i, int64_t shape[BDL_MAX_RANK],
                                   int32_t *rank)
 {
+    BDL__TRY(bdl__need_arguments(model && shape && rank, __func__));
     BDL__TRY(bdl__model_need_finished(model));
     const bdl__graph *const graph = model->saved->model->graph;
     BDL__CHECK(i >= 0 && i < graph->n_outputs, BDL_ERR_INVALID_ARGUMENT,
@@ -194,6 +204,7 @@ bdl_status bdl_model_output_shape(const bdl_model *model, int64_t i, int64_t sha
 
 bdl_status bdl_model_sizes(const bdl_model *model, int64_t *src_count, int64_t *dst_count)
 {
+    BDL__TRY(bdl__need_arguments(model && src_count && dst_count, __func__));
     BDL__TRY(bdl__model_need_finished(model));
     const bdl__graph *const graph = model->saved->model->graph;
     *src_count = bdl__shape_count(&graph->inputs[0].shape);
@@ -269,6 +280,7 @@ static bdl_status forward_some(bdl_model *model, const float *src, int64_t n, in
 
 bdl_status bdl_model_forward(bdl_model *model, const float *src, int64_t n, float *dst)
 {
+    BDL__TRY(bdl__need_arguments(model && src && dst, __func__));
     int64_t n_src, n_dst;
     BDL__TRY(bdl_model_sizes(model, &n_src, &n_dst));
     BDL__CHECK(model->saved->model->dtype == BDL_F32, BDL_ERR_UNSUPPORTED,

@@ -52,6 +52,7 @@ static bdl_status find_buffer(const bdl_model *model, int64_t i)
 bdl_status bdl_model_set_param(bdl_model *model, int64_t i, bdl_dtype dtype, const int64_t *shape,
                                int32_t rank, const void *data)
 {
+    BDL__TRY(bdl__need_arguments(model && data && (shape || rank <= 0), __func__));
     BDL__TRY(find_param(model, i));
     const bdl__param *const param = &model->saved->model->graph->params[i];
     return set_values(model, param->name, &param->decl->shape,
@@ -66,6 +67,7 @@ int64_t bdl_model_n_buffers(const bdl_model *model)
 bdl_status bdl_model_buffer(const bdl_model *model, int64_t i, const char **name, bdl_dtype *dtype,
                             int64_t shape[BDL_MAX_RANK], int32_t *rank, void **data)
 {
+    BDL__TRY(bdl__need_arguments(model && name && dtype && shape && rank && data, __func__));
     BDL__TRY(find_buffer(model, i));
     const bdl__graph_buffer *const buffer = &model->saved->model->graph->buffers[i];
     *name = buffer->name;
@@ -79,6 +81,7 @@ bdl_status bdl_model_buffer(const bdl_model *model, int64_t i, const char **name
 bdl_status bdl_model_set_buffer(bdl_model *model, int64_t i, bdl_dtype dtype, const int64_t *shape,
                                 int32_t rank, const void *data)
 {
+    BDL__TRY(bdl__need_arguments(model && data && (shape || rank <= 0), __func__));
     BDL__TRY(find_buffer(model, i));
     const bdl__graph_buffer *const buffer = &model->saved->model->graph->buffers[i];
     return set_values(model, buffer->name, &buffer->decl->shape,
@@ -87,6 +90,7 @@ bdl_status bdl_model_set_buffer(bdl_model *model, int64_t i, bdl_dtype dtype, co
 
 bdl_status bdl_model_touch(bdl_model *model)
 {
+    BDL__TRY(bdl__need_arguments(model != NULL, __func__));
     BDL__TRY(bdl__model_need_finished(model));
     model->saved->model->weights_version++;
     return BDL_OK;
@@ -94,6 +98,7 @@ bdl_status bdl_model_touch(bdl_model *model)
 
 bdl_status bdl_model_set_trainable(bdl_model *model, const char *name, bool is_trainable)
 {
+    BDL__TRY(bdl__need_arguments(model != NULL, __func__));
     BDL__TRY(bdl__model_need_finished(model));
     bdl__graph *const graph = model->saved->model->graph;
     BDL__CHECK(!name || bdl__graph_find(graph, name), BDL_ERR_NOT_FOUND,
@@ -111,6 +116,7 @@ bdl_status bdl_model_set_trainable(bdl_model *model, const char *name, bool is_t
 
 bdl_status bdl_model_clone(const bdl_model *model, bdl_model **clone)
 {
+    BDL__TRY(bdl__need_arguments(model && clone, __func__));
     BDL__TRY(bdl__model_need_finished(model));
     bdl_context *const context = model->context;
     void *memory = NULL;

@@ -57,6 +57,7 @@ static const bdl__schema *const verbs[] = {&bdl__train_schema, &bdl__eval_schema
 
 bdl_status bdl_options_create(bdl_context *context, const char *verb, bdl_options **options)
 {
+    BDL__TRY(bdl__need_arguments(context && verb && options, __func__));
     const bdl__schema *schema = NULL;
     for (int64_t i = 0; i < BDL__COUNT_OF(verbs); i++) {
         if (strcmp(verbs[i]->name, verb) == 0) {
@@ -130,6 +131,7 @@ bool bdl_options_is_switch(const bdl_options *options, const char *name)
 
 bdl_status bdl_options_help(const bdl_options *options, char **text)
 {
+    BDL__TRY(bdl__need_arguments(options && text, __func__));
     bdl__text help;
     bdl__text_init(&help, &options->context->allocator);
     bdl__schema_help(options->schema, &help);
@@ -204,6 +206,7 @@ done:
 
 bdl_status bdl_options_set(bdl_options *options, const char *name, const char *value)
 {
+    BDL__TRY(bdl__need_arguments(options && name && value, __func__));
     const bdl__field *const field = find_field(options, name);
     if (!field) {
         return fail_unknown(options, name);
@@ -224,6 +227,7 @@ bdl_status bdl_options_set(bdl_options *options, const char *name, const char *v
 
 bdl_status bdl_options_check(const bdl_options *options)
 {
+    BDL__TRY(bdl__need_arguments(options != NULL, __func__));
     for (int64_t f = 0; f < options->schema->n_fields; f++) {
         const bdl__field *const field = &options->schema->fields[f];
         bool is_given = !field->required;

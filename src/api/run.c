@@ -114,12 +114,14 @@ static bdl_status evaluate(bdl_context *context, const bdl__eval_params *params,
 
 bdl_status bdl_evaluate(bdl_context *context, const bdl_options *options, char **json)
 {
+    BDL__TRY(bdl__need_arguments(context && options && json, __func__));
     return bdl_evaluate_on(context, options, NULL, NULL, json);
 }
 
 bdl_status bdl_evaluate_on(bdl_context *context, const bdl_options *options, bdl_model *model,
                            const bdl_data *data, char **json)
 {
+    BDL__TRY(bdl__need_arguments(context && options && json, __func__));
     BDL__TRY(bdl__context_use(context));
     bdl__arena arena;
     bdl__text text;
@@ -292,6 +294,7 @@ static bdl_status predict(bdl_context *context, const bdl__predict_params *param
 bdl_status bdl_predict(bdl_context *context, const bdl_options *options, const char *const *files,
                        int64_t n_files, bdl_prediction_fn fn, void *user)
 {
+    BDL__TRY(bdl__need_arguments(context && options && fn && (files || n_files <= 0), __func__));
     BDL__TRY(bdl__context_use(context));
     bdl__arena arena;
     opened o = {0};

@@ -4,13 +4,6 @@
 
 #include "tensor/tensor.h"
 
-static bdl_status need(bool has_all, const char *function)
-{
-    BDL__CHECK(has_all, BDL_ERR_INVALID_ARGUMENT, "%s: expected arguments that are not NULL",
-               function);
-    return BDL_OK;
-}
-
 /* The user's allocator, or the default one. */
 static bdl_status choose_allocator(const bdl_allocator *given, const bdl_allocator **chosen)
 {
@@ -30,7 +23,7 @@ bdl_status bdl_tensor_create(const bdl_allocator *allocator, bdl_dtype dtype, in
 {
     bdl__shape checked;
     bdl_tensor *made = NULL;
-    BDL__TRY(need(out != NULL, __func__));
+    BDL__TRY(bdl__need_arguments(out != NULL, __func__));
     BDL__TRY(choose_allocator(allocator, &allocator));
     BDL__TRY(bdl__dtype_check(dtype));
     BDL__TRY(bdl__shape_make(rank, shape, "tensor", &checked));
@@ -57,7 +50,7 @@ bdl_status bdl_tensor_ones(const bdl_allocator *allocator, bdl_dtype dtype, int3
 bdl_status bdl_tensor_full(const bdl_allocator *allocator, bdl_dtype dtype, int32_t rank,
                            const int64_t *shape, double value, bdl_tensor **out)
 {
-    BDL__TRY(need(out != NULL, __func__));
+    BDL__TRY(bdl__need_arguments(out != NULL, __func__));
     BDL__TRY(bdl__dtype_check(dtype));
     BDL__TRY(bdl__value_check(dtype, value));
     BDL__TRY(bdl_tensor_create(allocator, dtype, rank, shape, NULL, out));
@@ -67,7 +60,7 @@ bdl_status bdl_tensor_full(const bdl_allocator *allocator, bdl_dtype dtype, int3
 bdl_status bdl_tensor_arange(const bdl_allocator *allocator, bdl_dtype dtype, double start,
                              double end, double step, bdl_tensor **out)
 {
-    BDL__TRY(need(out != NULL, __func__));
+    BDL__TRY(bdl__need_arguments(out != NULL, __func__));
     BDL__TRY(choose_allocator(allocator, &allocator));
     return bdl__tensor_arange(allocator, dtype, start, end, step, out);
 }
@@ -84,14 +77,14 @@ static bdl_status make_random(const bdl_allocator *allocator, bdl_dtype dtype, i
 bdl_status bdl_tensor_rand(const bdl_allocator *allocator, bdl_dtype dtype, int32_t rank,
                            const int64_t *shape, uint64_t seed, bdl_tensor **out)
 {
-    BDL__TRY(need(out != NULL, __func__));
+    BDL__TRY(bdl__need_arguments(out != NULL, __func__));
     return make_random(allocator, dtype, rank, shape, seed, false, out);
 }
 
 bdl_status bdl_tensor_randn(const bdl_allocator *allocator, bdl_dtype dtype, int32_t rank,
                             const int64_t *shape, uint64_t seed, bdl_tensor **out)
 {
-    BDL__TRY(need(out != NULL, __func__));
+    BDL__TRY(bdl__need_arguments(out != NULL, __func__));
     return make_random(allocator, dtype, rank, shape, seed, true, out);
 }
 
@@ -140,7 +133,7 @@ bool bdl_tensor_is_contiguous(const bdl_tensor *tensor)
 bdl_status bdl_tensor_get(const bdl_tensor *tensor, const int64_t *index, double *value)
 {
     void *element = NULL;
-    BDL__TRY(need(tensor != NULL && value != NULL, __func__));
+    BDL__TRY(bdl__need_arguments(tensor != NULL && value != NULL, __func__));
     BDL__TRY(bdl__tensor_element(tensor, index, &element));
     *value = bdl__value_load(tensor->dtype, element);
     return BDL_OK;
@@ -157,7 +150,7 @@ static bdl_status need_integers(const bdl_tensor *tensor, const char *function)
 bdl_status bdl_tensor_get_i64(const bdl_tensor *tensor, const int64_t *index, int64_t *value)
 {
     void *element = NULL;
-    BDL__TRY(need(tensor != NULL && value != NULL, __func__));
+    BDL__TRY(bdl__need_arguments(tensor != NULL && value != NULL, __func__));
     BDL__TRY(need_integers(tensor, __func__));
     BDL__TRY(bdl__tensor_element(tensor, index, &element));
     *value = tensor->dtype == BDL_I64 ? *(const int64_t *)element
@@ -168,7 +161,7 @@ bdl_status bdl_tensor_get_i64(const bdl_tensor *tensor, const int64_t *index, in
 bdl_status bdl_tensor_set(bdl_tensor *tensor, const int64_t *index, double value)
 {
     void *element = NULL;
-    BDL__TRY(need(tensor != NULL, __func__));
+    BDL__TRY(bdl__need_arguments(tensor != NULL, __func__));
     BDL__TRY(bdl__tensor_check_writable(tensor));
     BDL__TRY(bdl__value_check(tensor->dtype, value));
     BDL__TRY(bdl__tensor_element(tensor, index, &element));
@@ -179,7 +172,7 @@ bdl_status bdl_tensor_set(bdl_tensor *tensor, const int64_t *index, double value
 bdl_status bdl_tensor_set_i64(bdl_tensor *tensor, const int64_t *index, int64_t value)
 {
     void *element = NULL;
-    BDL__TRY(need(tensor != NULL, __func__));
+    BDL__TRY(bdl__need_arguments(tensor != NULL, __func__));
     BDL__TRY(need_integers(tensor, __func__));
     if (tensor->dtype != BDL_I64) { /* a double holds all that fits */
         return bdl_tensor_set(tensor, index, (double)value);
@@ -193,7 +186,7 @@ bdl_status bdl_tensor_set_i64(bdl_tensor *tensor, const int64_t *index, int64_t 
 bdl_status bdl_tensor_to_text(const bdl_tensor *tensor, char *buffer, size_t size, size_t *length)
 {
     bdl__text text;
-    BDL__TRY(need(tensor != NULL && (buffer != NULL || size == 0), __func__));
+    BDL__TRY(bdl__need_arguments(tensor != NULL && (buffer != NULL || size == 0), __func__));
     bdl__text_init(&text, &tensor->storage->allocator);
     bdl__tensor_print(tensor, &text);
     const bdl_status status = bdl__text_status(&text);
@@ -214,27 +207,27 @@ bdl_status bdl_tensor_to_text(const bdl_tensor *tensor, char *buffer, size_t siz
 bdl_status bdl_tensor_narrow(const bdl_tensor *tensor, int32_t axis, int64_t begin, int64_t length,
                              bdl_tensor **out)
 {
-    BDL__TRY(need(tensor != NULL && out != NULL, __func__));
+    BDL__TRY(bdl__need_arguments(tensor != NULL && out != NULL, __func__));
     return bdl__tensor_narrow(tensor, axis, begin, length, out);
 }
 
 bdl_status bdl_tensor_select(const bdl_tensor *tensor, int32_t axis, int64_t index,
                              bdl_tensor **out)
 {
-    BDL__TRY(need(tensor != NULL && out != NULL, __func__));
+    BDL__TRY(bdl__need_arguments(tensor != NULL && out != NULL, __func__));
     return bdl__tensor_select(tensor, axis, index, out);
 }
 
 bdl_status bdl_tensor_transpose(const bdl_tensor *tensor, int32_t axis_a, int32_t axis_b,
                                 bdl_tensor **out)
 {
-    BDL__TRY(need(tensor != NULL && out != NULL, __func__));
+    BDL__TRY(bdl__need_arguments(tensor != NULL && out != NULL, __func__));
     return bdl__tensor_transpose(tensor, axis_a, axis_b, out);
 }
 
 bdl_status bdl_tensor_permute(const bdl_tensor *tensor, const int32_t *axes, bdl_tensor **out)
 {
-    BDL__TRY(need(tensor != NULL && out != NULL && (axes != NULL || tensor->shape.rank == 0),
+    BDL__TRY(bdl__need_arguments(tensor != NULL && out != NULL && (axes != NULL || tensor->shape.rank == 0),
                   __func__));
     return bdl__tensor_permute(tensor, axes, out);
 }
@@ -242,14 +235,14 @@ bdl_status bdl_tensor_permute(const bdl_tensor *tensor, const int32_t *axes, bdl
 bdl_status bdl_tensor_view(const bdl_tensor *tensor, int32_t rank, const int64_t *shape,
                            bdl_tensor **out)
 {
-    BDL__TRY(need(tensor != NULL && out != NULL, __func__));
+    BDL__TRY(bdl__need_arguments(tensor != NULL && out != NULL, __func__));
     return bdl__tensor_view(tensor, rank, shape, false, out);
 }
 
 bdl_status bdl_tensor_reshape(const bdl_tensor *tensor, int32_t rank, const int64_t *shape,
                               bdl_tensor **out)
 {
-    BDL__TRY(need(tensor != NULL && out != NULL, __func__));
+    BDL__TRY(bdl__need_arguments(tensor != NULL && out != NULL, __func__));
     return bdl__tensor_view(tensor, rank, shape, true, out);
 }
 
@@ -257,7 +250,7 @@ bdl_status bdl_tensor_expand(const bdl_tensor *tensor, int32_t rank, const int64
                              bdl_tensor **out)
 {
     bdl__shape checked;
-    BDL__TRY(need(tensor != NULL && out != NULL, __func__));
+    BDL__TRY(bdl__need_arguments(tensor != NULL && out != NULL, __func__));
     BDL__TRY(bdl__shape_make(rank, shape, "expand", &checked));
     return bdl__tensor_expand(tensor, &checked, out);
 }
@@ -266,31 +259,31 @@ bdl_status bdl_tensor_expand(const bdl_tensor *tensor, int32_t rank, const int64
 
 bdl_status bdl_tensor_contiguous(const bdl_tensor *tensor, bdl_tensor **out)
 {
-    BDL__TRY(need(tensor != NULL && out != NULL, __func__));
+    BDL__TRY(bdl__need_arguments(tensor != NULL && out != NULL, __func__));
     return bdl__tensor_contiguous(tensor, out);
 }
 
 bdl_status bdl_tensor_clone(const bdl_tensor *tensor, bdl_tensor **out)
 {
-    BDL__TRY(need(tensor != NULL && out != NULL, __func__));
+    BDL__TRY(bdl__need_arguments(tensor != NULL && out != NULL, __func__));
     return bdl__tensor_convert(tensor, tensor->dtype, out);
 }
 
 bdl_status bdl_tensor_convert(const bdl_tensor *tensor, bdl_dtype dtype, bdl_tensor **out)
 {
-    BDL__TRY(need(tensor != NULL && out != NULL, __func__));
+    BDL__TRY(bdl__need_arguments(tensor != NULL && out != NULL, __func__));
     return bdl__tensor_convert(tensor, dtype, out);
 }
 
 bdl_status bdl_tensor_copy(bdl_tensor *dst, const bdl_tensor *src)
 {
-    BDL__TRY(need(dst != NULL && src != NULL, __func__));
+    BDL__TRY(bdl__need_arguments(dst != NULL && src != NULL, __func__));
     return bdl__tensor_copy(dst, src);
 }
 
 bdl_status bdl_tensor_fill(bdl_tensor *tensor, double value)
 {
-    BDL__TRY(need(tensor != NULL, __func__));
+    BDL__TRY(bdl__need_arguments(tensor != NULL, __func__));
     return bdl__tensor_fill(tensor, value);
 }
 
@@ -299,7 +292,7 @@ bdl_status bdl_tensor_fill(bdl_tensor *tensor, double value)
 static bdl_status binary(bdl__binary_op op, const bdl_tensor *a, const bdl_tensor *b,
                          bdl_tensor **out, const char *function)
 {
-    BDL__TRY(need(a != NULL && b != NULL && out != NULL, function));
+    BDL__TRY(bdl__need_arguments(a != NULL && b != NULL && out != NULL, function));
     return bdl__tensor_binary(op, a, b, out);
 }
 
@@ -371,7 +364,7 @@ bdl_status bdl_tensor_ge(const bdl_tensor *a, const bdl_tensor *b, bdl_tensor **
 static bdl_status with_value(bdl__binary_op op, const bdl_tensor *tensor, double value,
                              bdl_tensor **out, const char *function)
 {
-    BDL__TRY(need(tensor != NULL && out != NULL, function));
+    BDL__TRY(bdl__need_arguments(tensor != NULL && out != NULL, function));
     return bdl__tensor_binary_value(op, tensor, value, out);
 }
 
@@ -403,7 +396,7 @@ bdl_status bdl_tensor_pow_value(const bdl_tensor *tensor, double value, bdl_tens
 static bdl_status in_place(bdl__binary_op op, bdl_tensor *dst, const bdl_tensor *src,
                            const char *function)
 {
-    BDL__TRY(need(dst != NULL && src != NULL, function));
+    BDL__TRY(bdl__need_arguments(dst != NULL && src != NULL, function));
     return bdl__tensor_binary_in_place(op, dst, src);
 }
 
@@ -430,7 +423,7 @@ bdl_status bdl_tensor_div_in_place(bdl_tensor *dst, const bdl_tensor *src)
 static bdl_status unary(bdl__unary_op op, const bdl_tensor *tensor, bdl_tensor **out,
                         const char *function)
 {
-    BDL__TRY(need(tensor != NULL && out != NULL, function));
+    BDL__TRY(bdl__need_arguments(tensor != NULL && out != NULL, function));
     return bdl__tensor_unary(op, tensor, out);
 }
 
@@ -471,7 +464,7 @@ bdl_status bdl_tensor_sigmoid(const bdl_tensor *tensor, bdl_tensor **out)
 
 bdl_status bdl_tensor_clamp(const bdl_tensor *tensor, double least, double most, bdl_tensor **out)
 {
-    BDL__TRY(need(tensor != NULL && out != NULL, __func__));
+    BDL__TRY(bdl__need_arguments(tensor != NULL && out != NULL, __func__));
     return bdl__tensor_clamp(tensor, least, most, out);
 }
 
@@ -479,13 +472,13 @@ bdl_status bdl_tensor_clamp(const bdl_tensor *tensor, double least, double most,
 
 bdl_status bdl_tensor_matmul(const bdl_tensor *a, const bdl_tensor *b, bdl_tensor **out)
 {
-    BDL__TRY(need(a != NULL && b != NULL && out != NULL, __func__));
+    BDL__TRY(bdl__need_arguments(a != NULL && b != NULL && out != NULL, __func__));
     return bdl__tensor_matmul(a, b, out);
 }
 
 bdl_status bdl_tensor_dot(const bdl_tensor *a, const bdl_tensor *b, bdl_tensor **out)
 {
-    BDL__TRY(need(a != NULL && b != NULL && out != NULL, __func__));
+    BDL__TRY(bdl__need_arguments(a != NULL && b != NULL && out != NULL, __func__));
     return bdl__tensor_dot(a, b, out);
 }
 
@@ -494,7 +487,7 @@ bdl_status bdl_tensor_dot(const bdl_tensor *a, const bdl_tensor *b, bdl_tensor *
 static bdl_status reduce(bdl__reduce_op op, double number, const bdl_tensor *tensor, int32_t axis,
                          bool keep_dims, bdl_tensor **out)
 {
-    BDL__TRY(need(tensor != NULL && out != NULL, "bdl_tensor reduction"));
+    BDL__TRY(bdl__need_arguments(tensor != NULL && out != NULL, "bdl_tensor reduction"));
     return bdl__tensor_reduce(op, number, tensor, axis, keep_dims, out);
 }
 
@@ -550,14 +543,14 @@ bdl_status bdl_tensor_std(const bdl_tensor *tensor, int64_t correction, int32_t 
 
 bdl_status bdl_tensor_equal(const bdl_tensor *a, const bdl_tensor *b, bool *result)
 {
-    BDL__TRY(need(a != NULL && b != NULL && result != NULL, __func__));
+    BDL__TRY(bdl__need_arguments(a != NULL && b != NULL && result != NULL, __func__));
     return bdl__tensor_equal(a, b, result);
 }
 
 bdl_status bdl_tensor_all_close(const bdl_tensor *a, const bdl_tensor *b, double rtol, double atol,
                                 bool *result)
 {
-    BDL__TRY(need(a != NULL && b != NULL && result != NULL, __func__));
+    BDL__TRY(bdl__need_arguments(a != NULL && b != NULL && result != NULL, __func__));
     return bdl__tensor_all_close(a, b, rtol, atol, result);
 }
 
@@ -565,14 +558,14 @@ bdl_status bdl_tensor_all_close(const bdl_tensor *a, const bdl_tensor *b, double
 
 bdl_status bdl_tensor_to_dlpack(const bdl_tensor *tensor, struct DLManagedTensor **out)
 {
-    BDL__TRY(need(tensor != NULL && out != NULL, __func__));
+    BDL__TRY(bdl__need_arguments(tensor != NULL && out != NULL, __func__));
     return bdl__tensor_to_dlpack(tensor, out);
 }
 
 bdl_status bdl_tensor_take_dlpack(const bdl_allocator *allocator, struct DLManagedTensor *managed,
                                   bdl_tensor **out)
 {
-    BDL__TRY(need(managed != NULL && out != NULL, __func__));
+    BDL__TRY(bdl__need_arguments(managed != NULL && out != NULL, __func__));
     BDL__TRY(choose_allocator(allocator, &allocator));
     return bdl__tensor_take_dlpack(allocator, managed, out);
 }

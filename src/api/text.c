@@ -46,6 +46,7 @@ static void describe_layer(const bdl__layer *layer, bdl__text *out)
 
 bdl_status bdl_layers_text(bdl_context *context, const char *name, char **text)
 {
+    BDL__TRY(bdl__need_arguments(context && text, __func__));
     bdl__text out;
     bdl__text_init(&out, &context->allocator);
     if (!name) {
@@ -187,6 +188,7 @@ static void dump_models_and_verbs(bdl__json_writer *w)
 
 bdl_status bdl_schema_json(bdl_context *context, char **json)
 {
+    BDL__TRY(bdl__need_arguments(context && json, __func__));
     bdl__text out;
     bdl__json_writer w;
     bdl__text_init(&out, &context->allocator);

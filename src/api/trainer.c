@@ -42,6 +42,7 @@ static bdl_status create(bdl_trainer *trainer, const bdl_options *options, bdl_m
 bdl_status bdl_trainer_create_on(bdl_context *context, const bdl_options *options, bdl_model *model,
                                  const bdl_data *data, const bdl_data *val, bdl_trainer **trainer)
 {
+    BDL__TRY(bdl__need_arguments(context && options && trainer, __func__));
     void *memory = NULL;
     BDL__TRY(bdl__context_use(context));
     BDL__TRY(bdl__alloc(&context->allocator, sizeof **trainer, &memory));
@@ -89,6 +90,7 @@ static void pass_event(void *arg, const bdl__event *e)
 
 bdl_status bdl_trainer_run(bdl_trainer *trainer, bdl_event_fn fn, void *user)
 {
+    BDL__TRY(bdl__need_arguments(trainer != NULL, __func__));
     trainer->fn = fn;
     trainer->user = user;
     BDL__TRY(bdl__context_use(trainer->context));
@@ -100,11 +102,13 @@ bdl_status bdl_trainer_run(bdl_trainer *trainer, bdl_event_fn fn, void *user)
 
 bdl_status bdl_trainer_save(const bdl_trainer *trainer, const char *directory)
 {
+    BDL__TRY(bdl__need_arguments(trainer && directory, __func__));
     return bdl__saved_write(bdl__trainer_saved(trainer->trainer), directory);
 }
 
 bdl_status bdl_trainer_checkpoint(bdl_trainer *trainer, const char *path)
 {
+    BDL__TRY(bdl__need_arguments(trainer && path, __func__));
     return bdl__trainer_checkpoint(trainer->trainer, path);
 }
 

@@ -21,6 +21,12 @@ bool bdl__file_exists(const char *path)
     return stat(path, &info) == 0;
 }
 
+bool bdl__is_regular_file(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISREG(info.st_mode);
+}
+
 bool bdl__is_directory(const char *path)
 {
     struct stat info;

@@ -29,6 +29,7 @@ void bdl__file_unmap(bdl__map *map);
 
 bool bdl__file_exists(const char *path);
 bool bdl__is_directory(const char *path);
+bool bdl__is_regular_file(const char *path); /* or a link to one */
 bdl_status bdl__make_directories(const char *path);
 bdl_status bdl__remove_tree(const char *path); /* a missing path is fine */
 

@@ -86,6 +86,13 @@ bdl_status bdl__out_of_memory(size_t size)
     return bdl__fail(BDL_ERR_OUT_OF_MEMORY, "out of memory: cannot allocate %zu bytes", size);
 }
 
+bdl_status bdl__need_arguments(bool has_all, const char *function)
+{
+    BDL__CHECK(has_all, BDL_ERR_INVALID_ARGUMENT, "%s: expected arguments that are not NULL",
+               function);
+    return BDL_OK;
+}
+
 const char *bdl_last_error(void)
 {
     return error_text;

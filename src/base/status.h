@@ -15,6 +15,9 @@ bdl_status bdl__fail_in(bdl_status code, const char *format, ...) BDL__PRINTF(2,
 
 bdl_status bdl__out_of_memory(size_t size);
 
+/* Fails unless a public function has all the pointers that it needs. */
+bdl_status bdl__need_arguments(bool has_all, const char *function);
+
 /* Copies a text as one line: control characters, as in a file's name, become "\\n" or "\\x1b". Cut at a whole UTF-8
  * character if it is too long for `size` bytes. */
 void bdl__copy_line(char *line, size_t size, const char *text);

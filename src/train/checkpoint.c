@@ -64,7 +64,8 @@ static void insert(listing *list, entry added)
     list->entries[i] = added;
 }
 
-/* Lists a directory and removes what interrupted writes have left. A missing directory is empty. */
+/* Lists a directory and removes what interrupted writes have left. A missing directory is empty. What has a checkpoint's
+ * name but is no file, as a folder or a link that leads nowhere, is somebody else's. */
 static bdl_status list_checkpoints(bdl__arena *arena, const char *directory, listing *list)
 {
     const char *const *names;
@@ -80,10 +81,13 @@ static bdl_status list_checkpoints(bdl__arena *arena, const char *directory, lis
     for (int64_t i = 0; i < n; i++) {
         const char *rest = "", *path;
         const int64_t iteration = parse_name(names[i], &rest);
+        if (iteration < 0) {
+            continue;
+        }
+        BDL__TRY(bdl__path_join(arena, directory, names[i], &path));
         if (is_left_over(names[i])) {
-            BDL__TRY(bdl__path_join(arena, directory, names[i], &path));
             (void)unlink(path);
-        } else if (iteration >= 0 && *rest == '\0') {
+        } else if (*rest == '\0' && bdl__is_regular_file(path)) {
             insert(list, (entry){.iteration = iteration, .name = names[i]});
         }
     }

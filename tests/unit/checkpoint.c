@@ -366,6 +366,25 @@ BDL_TEST(checkpoint_none_and_all_damaged)
     end(b);
 }
 
+/* A folder, or a link to itself, that is named like the newest checkpoint is left alone. */
+BDL_TEST(checkpoint_is_a_file)
+{
+    run *const a = small(1);
+    bdl__position position = somewhere;
+    CHECK_OK(write_at(a, place("d"), 200, 7, 3));
+    CHECK_OK(bdl__make_directories(in(place("d"), "step-0000000300.bdlckpt")));
+    CHECK(symlink("step-0000000400.bdlckpt", in(place("d"), "step-0000000400.bdlckpt")) == 0);
+    CHECK(symlink("nowhere", in(place("d"), "step-0000000500.bdlckpt")) == 0);
+    CHECK_OK(read_into(a, place("d"), &position));
+    CHECK_EQ_I64(position.iteration, 200);
+    CHECK_OK(write_at(a, place("d"), 250, 7, 1)); /* nor is it ahead, or counted among those to keep */
+    CHECK_OK(read_into(a, place("d"), &position));
+    CHECK_EQ_I64(position.iteration, 250);
+    CHECK_EQ_I64(write_at(a, place("d"), 300, 7, 1), BDL_ERR_IO);
+    CHECK_STR_HAS(bdl_last_error(), "step-0000000300.bdlckpt");
+    end(a);
+}
+
 /* ---- what must not change ------------------------------------------------------------------- */
 
 /* Reads a's checkpoint into b, which must fail and change nothing. */
@@ -518,7 +537,7 @@ BDL_TEST(checkpoint_survives_failing_allocations)
 BDL_TEST_MAIN(checkpoint_brings_every_bit_back, checkpoint_keeps_the_schedules_state,
               checkpoint_keeps_the_newest, checkpoint_directory_belongs_to_one_run,
               checkpoint_damage_is_found_and_the_next_is_used, checkpoint_half_written_is_refused,
-              checkpoint_none_and_all_damaged, checkpoint_of_another_net_or_method_is_refused,
+              checkpoint_none_and_all_damaged, checkpoint_is_a_file, checkpoint_of_another_net_or_method_is_refused,
               checkpoint_refuses_other_settings_in_mid_epoch,
               checkpoint_takes_other_settings_between_epochs, checkpoint_logs_a_changed_rate,
               checkpoint_keeps_what_was_not_measured, checkpoint_needs_finite_sums,
