@@ -13,7 +13,9 @@ from bdl import nn
 
 
 def main() -> None:
-    path, label = sys.argv[1:3]
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    path, label = sys.argv[1:]
     with open(path, encoding="utf-8") as file:
         names = file.readline().rstrip().split(",")
         features = len(names) - 1  # all columns but the label
