@@ -60,12 +60,19 @@ def is_encrypted(spark: Any) -> bool:
                                              "spark.authenticate.enableSaslEncryption"))
 
 
+def is_dynamic(spark: Any) -> bool:
+    """Whether Spark starts and stops executors as it needs them; it refuses barrier stages then (SPARK-24942)."""
+    return is_on(spark, "spark.dynamicAllocation.enabled")
+
+
 def check_settings(spark: Any) -> None:
-    """Refuses what Spark would refuse later, with what to do."""
-    if is_on(spark, "spark.dynamicAllocation.enabled"):
+    """Refuses what cannot work, with what to do."""
+    if is_dynamic(spark) and (is_connect(spark) or is_encrypted(spark)):
+        where = "over Spark Connect" if is_connect(spark) else "where Spark encrypts its network"
         raise BdlUnsupportedError(
-            "spark.dynamicAllocation.enabled is true: Spark starts no tasks together then (SPARK-24942). Train with "
-            "spark.dynamicAllocation.enabled=false and a fixed number of executors; predictions work with either"
+            "spark.dynamicAllocation.enabled is true: Spark starts no tasks together then (SPARK-24942), and their other way to "
+            f"meet, at the driver, is not open {where}. Train with spark.dynamicAllocation.enabled=false and a fixed number of "
+            "executors; predictions work with either"
         )
 
 
@@ -182,15 +189,16 @@ def described(spark: Any, text: str) -> Iterator[None]:
 
 
 class _Watch:
-    """Cancels a job none of whose tasks runs for too long."""
+    """Cancels a job none of whose tasks runs for too long, or that is stuck by itself."""
 
-    def __init__(self, spark: Any, seconds: float, on_running: Callable[[], None]) -> None:
+    def __init__(self, spark: Any, seconds: float, on_running: Callable[[], None], is_stuck: Callable[[], bool]) -> None:
         self.spark = spark
         self.seconds = seconds
         self.on_running = on_running
+        self.is_stuck = is_stuck
         self.tag = f"bdl-{uuid.uuid4().hex}"
         self.is_idle = False
-        self._running = 0
+        self._tasks = 0, 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True, name="bdl-watch")
 
@@ -213,27 +221,32 @@ class _Watch:
         self._thread.join(10)
 
     def _progress(self, stages: Any, inflight_tasks: int, operation_id: str | None, done: bool) -> None:
-        self._running = inflight_tasks
+        self._tasks = inflight_tasks, sum(stage.num_completed_tasks for stage in stages)
 
-    def _count_running(self) -> int:
+    def _count_tasks(self) -> tuple[int, int]:
+        """Tasks that run, and that have ended well."""
         if is_connect(self.spark):
-            return self._running
+            return self._tasks
         tracker = self.spark.sparkContext._jsc.sc().statusTracker()
-        running = 0
+        running = ended = 0
         for job in tracker.getJobIdsForTag(self.tag):
             info = tracker.getJobInfo(job)
             for stage in info.get().stageIds() if info.isDefined() else []:
                 found = tracker.getStageInfo(stage)
-                running += found.get().numActiveTasks() if found.isDefined() else 0
-        return running
+                if found.isDefined():
+                    running += found.get().numActiveTasks()
+                    ended += found.get().numCompletedTasks()
+        return running, ended
 
     def _watch(self) -> None:
         last = time.monotonic()
         while not self._stop.wait(POLL_SECONDS):
-            if self._count_running() > 0:
+            running, ended = self._count_tasks()
+            if running > 0:
                 last = time.monotonic()
+            if running + ended > 0:
                 self.on_running()
-            elif time.monotonic() - last > self.seconds:
+            if time.monotonic() - last > self.seconds or self.is_stuck():
                 self.is_idle = True
                 if is_connect(self.spark):
                     self.spark.interruptTag(self.tag)
@@ -242,9 +255,11 @@ class _Watch:
                 return
 
 
-def run_watched(spark: Any, action: Callable[[], T], seconds: float, on_running: Callable[[], None]) -> T:
-    """Runs an action. Raises TooFewSlots if for so long none of its tasks ran; calls `on_running` while some do."""
-    with _Watch(spark, seconds, on_running) as watch:
+def run_watched(spark: Any, action: Callable[[], T], seconds: float, on_running: Callable[[], None],
+                is_stuck: Callable[[], bool]) -> T:
+    """Runs an action. Raises TooFewSlots if for so long none of its tasks ran, or when it is stuck; calls `on_running`
+    once some have run."""
+    with _Watch(spark, seconds, on_running, is_stuck) as watch:
         try:
             return action()
         except Exception as error:

@@ -3,7 +3,8 @@
 
     input -> map stage: blocks of rows -> exchange -> barrier stage: ranks train -> exchange -> rows of results
 
-The last exchange makes the barrier stage one that Spark tries again by itself when a task or an executor is lost.
+The last exchange makes the barrier stage one that Spark tries again by itself when a task or an executor is lost. Where Spark
+has no barrier stages (dynamic allocation) the ranks are tasks of a plain stage that meet at the driver.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from bdl.spark._checkpoint import Leg, Store, of_kind, report_of
 from bdl.spark._columns import Columns
 from bdl.spark._line import Line, Switchboard
 from bdl.spark._rank import CHECKPOINT, ERROR, REPORT, START_MODEL, START_WEIGHTS, Job, rank_function
+from bdl.spark._rendezvous import Rendezvous
 from bdl.spark._rows import SCHEMA, block_maker, parts_of, pieces
 from bdl.spark._transform import MODEL_JSON, WEIGHTS
 from bdl.spark.params import TrainingParams
@@ -115,7 +117,9 @@ class Fit:
         self.files = start_files(params.getModel())
         self.timeout = params.getSlotTimeout()
         self.workers = 0
+        self.is_dynamic = _cluster.is_dynamic(self.spark)
         self._has_run = False  # some task of this fit ran
+        self._meeting: Optional[Rendezvous] = None  # of the leg that runs without barrier
 
     # ---- the legs -----------------------------------------------------------------------------------------------
 
@@ -153,7 +157,7 @@ class Fit:
 
     def _choose_workers(self) -> int:
         wanted = self.params.getNumWorkers()
-        if wanted:
+        if wanted and not self.is_dynamic:  # else they come when tasks wait for them
             _cluster.wait_for_slots(self.spark, wanted, self.timeout)
         found = _cluster.default_slots(self.spark)
         threads = self.params.getThreadsPerWorker() or _cluster.task_cpus(self.spark)
@@ -181,7 +185,7 @@ class Fit:
             options=options, label_kind=self.columns.label_kind, n_classes=self.columns.n_classes,
             validates=self.columns.validation is not None, n_ranks=self.workers,
             threads=params.getThreadsPerWorker(), secret=secret, encrypt=_cluster.is_encrypted(self.spark),
-            driver=driver, progress_seconds=PROGRESS_SECONDS, ports=parse_ports(params.getPorts()),
+            driver=driver, has_barrier=not self.is_dynamic, progress_seconds=PROGRESS_SECONDS, ports=parse_ports(params.getPorts()),
             interface=params.getInterface(), memory_limit=_memory.limit_of(self.spark, params),
             spill_directory=params.getSpillDir(), seconds=seconds, nonce=secrets.token_hex(8),
             expected=None if last is None else last.report["keys"], keep_checkpoint=bool(params.getCheckpointDir()),
@@ -202,7 +206,7 @@ class Fit:
 
     def _result(self, last: Optional[Leg], job: Job) -> DataFrame:
         rows = self._input(last, parts_of(self.workers)).repartition(self.workers, "part")
-        return rows.mapInArrow(rank_function(job), SCHEMA, barrier=True).repartition(1)
+        return rows.mapInArrow(rank_function(job), SCHEMA, barrier=job.has_barrier).repartition(1)
 
     def _leg(self, last: Optional[Leg], seconds: float) -> Leg:
         """Runs a leg; with fewer workers where some have gone for good."""
@@ -243,7 +247,7 @@ class Fit:
 
     def _watched(self, action: Any) -> Any:
         try:
-            return _cluster.run_watched(self.spark, action, self.timeout, self._note_running)
+            return _cluster.run_watched(self.spark, action, self.timeout, self._note_running, self._is_stuck)
         except _cluster.TooFewSlots:
             raise
         except Exception as error:
@@ -252,23 +256,38 @@ class Fit:
     def _note_running(self) -> None:
         self._has_run = True
 
+    def _is_stuck(self) -> bool:
+        return self._meeting is not None and self._meeting.missing_too_long()
+
     # ---- progress -----------------------------------------------------------------------------------------------
 
     @contextmanager
     def _listening(self, secret: bytes) -> Iterator[str]:
-        """Where rank 0 can tell how a leg goes: an address of the driver, or ''."""
-        if not self.params.getVerbose() or _files.is_connect(self.spark) or _cluster.is_encrypted(self.spark):
+        """Where tasks reach the driver during a leg: an address, or '' where they do not."""
+        is_closed = _files.is_connect(self.spark) or _cluster.is_encrypted(self.spark)
+        if is_closed or not (self.params.getVerbose() or self.is_dynamic):
             yield ""
             return
         host = _cluster.setting(self.spark, "spark.driver.host", "127.0.0.1")
         bind = _cluster.setting(self.spark, "spark.driver.bindAddress", host)
-        board = Switchboard(secret, bind, parse_ports(self.params.getPorts()), 1, self._on_progress)
+        self._meeting = Rendezvous(self.workers, self.timeout) if self.is_dynamic else None
+        # Attempts that wait for others to end have lines, too.
+        board = Switchboard(secret, bind, parse_ports(self.params.getPorts()), 4 * self.workers, self._hear)
         try:
             yield f"{host}:{board.port}"
         finally:
+            self._meeting = None
             board.close()
 
-    def _on_progress(self, event: Any, _: Line) -> None:
+    def _hear(self, message: Any, line: Line) -> Optional[dict[str, Any]]:
+        """Takes a task's message."""
+        meeting = self._meeting
+        if "told" in message:
+            return None if meeting is None else meeting.join(message, line)
+        self._on_progress(message)
+        return None
+
+    def _on_progress(self, event: Any) -> None:
         left = float(event["seconds_left"])
         self._say(f"epoch {int(event['epoch']) + 1}, iteration {int(event['iteration'])}, loss {float(event['loss']):.4g}, "
                   f"{float(event['samples_per_second']):.0f} rows/s{'' if math.isnan(left) else f', {duration(left)} left'}")

@@ -27,6 +27,8 @@ RANDOM_BYTES = 16
 PROOF_BYTES = 32
 MOST_FROM_TASK, MOST_FROM_DRIVER = 64 << 10, 16 << 20  # bytes of a text
 PROOF_SECONDS = 5.0  # for a new connection's first message
+KEEP_ALIVE = {(socket.SOL_SOCKET, socket.SO_KEEPALIVE): 1, (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE): 10,
+              (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL): 5, (socket.IPPROTO_TCP, socket.TCP_KEEPCNT): 3}
 SPARE_CONNECTIONS = 16  # beside one for each task
 
 _log = logging.getLogger("bdl.spark")
@@ -86,6 +88,10 @@ class Line:
             return not select.select([self._socket], [], [], 0)[0] or bool(self._socket.recv(1, socket.MSG_PEEK))
         except (OSError, ValueError):
             return False
+
+    def own_host(self) -> str:
+        """This machine's address, as the other side sees it."""
+        return str(self._socket.getsockname()[0])
 
     def close(self) -> None:
         """Ends the line."""
@@ -150,6 +156,8 @@ class Switchboard:
             threading.Thread(target=self._serve, args=(connection, place), daemon=True, name="bdl-line").start()
 
     def _serve(self, connection: socket.socket, place: Any) -> None:
+        for option, value in KEEP_ALIVE.items():  # a machine that is gone is noticed
+            connection.setsockopt(*option, value)
         try:
             line = Line(connection, self._secret, True, PROOF_SECONDS)
             line.receive(PROOF_SECONDS)

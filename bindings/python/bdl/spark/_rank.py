@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a rank does: one task of the barrier stage that trains a leg.
+"""What a rank does: one task of the stage that trains a leg.
 
 It listens, tells the others where (the one rendezvous of a leg), connects, hands its rows to the C library, trains until
 the leg's time is over or training ends, and rank 0 gives back the results as rows. Errors that a second try would meet
@@ -35,6 +35,7 @@ from bdl.spark._transform import MODEL_JSON, WEIGHTS
 CHECKPOINT, START_MODEL, START_WEIGHTS = "checkpoint", "start model", "start weights"
 REPORT, ERROR = "report", "error"
 NOT_DETERMINISTIC = "input is not deterministic: cache or write it first"
+MEET_SECONDS = 20.0  # to reach the driver where tasks meet there
 DRIVER_SECONDS = 2.0  # to reach the driver, or to leave a word there
 MEMORY_SECONDS = 0.5  # between looks at the memory that is used
 DATA_NAME = "DataFrame"  # of every fit, so that checkpoints fit each other
@@ -55,7 +56,8 @@ class Job:
     threads: int  # 0 = spark.task.cpus
     secret: bytes = field(repr=False)
     encrypt: bool = False
-    driver: str = ""  # where the driver hears of progress
+    driver: str = ""  # where the driver hears of progress, and tasks meet that have no barrier
+    has_barrier: bool = True
     progress_seconds: float = 0.0  # between two words of it
     ports: tuple[int, int] = (0, 0)
     interface: str = ""
@@ -71,9 +73,9 @@ def rank_function(job: Job) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.
     """The function of the barrier stage."""
 
     def train_rank(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        from pyspark import BarrierTaskContext
+        from pyspark import BarrierTaskContext, TaskContext
 
-        task = BarrierTaskContext.get()
+        task: Any = (BarrierTaskContext if job.has_barrier else TaskContext).get()
         try:
             yield from _Rank(job, task).run(batches)
         except RETRIED:
@@ -192,13 +194,10 @@ class Record:
 class _Progress:
     """Tells the driver how training goes, where that listens. Training does not wait for it, nor does it fail by it."""
 
-    def __init__(self, job: Job, rank: int) -> None:
-        self.line: Optional[_line.Line] = None
+    def __init__(self, job: Job, line: Optional[_line.Line]) -> None:
+        self.line = line
         self.seconds = job.progress_seconds
         self.next = time.monotonic() + self.seconds
-        if job.driver and rank == 0:
-            with contextlib.suppress(OSError):
-                self.line = _line.dial(job.driver, job.secret, DRIVER_SECONDS)
 
     def tell(self, event: Event, now: float) -> None:
         """Says where training stands, if it is time to."""
@@ -209,13 +208,7 @@ class _Progress:
         try:
             self.line.send(said, DRIVER_SECONDS)
         except OSError:
-            self.close()
-
-    def close(self) -> None:
-        """Hangs up."""
-        if self.line is not None:
-            self.line.close()
-        self.line = None
+            self.line = None
 
 
 class _Watch:
@@ -258,6 +251,7 @@ class _Rank:
         self.files: dict[str, dict[int, bytes]] = {}
         self.keys: dict[str, Any] = {}  # of the rows of all ranks
         self.record = Record(job.nonce)
+        self.line: Optional[_line.Line] = None  # to the driver
         self.spilled = 0
 
     def run(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -265,6 +259,7 @@ class _Rank:
         with ExitStack() as stack:
             context = _native.make_context(self.job.threads or self.task.cpus())
             stack.callback(context.close)
+            self._reach_driver(stack)
             try:
                 data = _Data(context, self.job)
                 stack.callback(data.close)
@@ -318,14 +313,29 @@ class _Rank:
 
     # ---- the rendezvous -----------------------------------------------------------------------------------------
 
+    def _reach_driver(self, stack: ExitStack) -> None:
+        """A line to the driver: of rank 0 if it can be had, of all where they meet there."""
+        if not self.job.driver or (self.job.has_barrier and self.rank > 0):
+            return
+        try:
+            self.line = _line.dial(self.job.driver, self.job.secret, DRIVER_SECONDS if self.job.has_barrier else MEET_SECONDS)
+        except OSError as error:
+            if not self.job.has_barrier:
+                raise BdlIOError(f"cannot reach the driver at {self.job.driver}, where tasks meet: {error}") from error
+        else:
+            stack.callback(self.line.close)
+
     def _host(self) -> str:
-        """The address by which Spark knows this executor, without the port."""
-        address = str(self.task.getTaskInfos()[self.rank].address)
+        """The address by which Spark knows this executor, or the driver sees it."""
+        if not self.job.has_barrier:
+            assert self.line is not None
+            return self.line.own_host()
+        address = str(self.task.getTaskInfos()[self.rank].address)  # with the port
         return address.rsplit(":", 1)[0].strip("[]") if ":" in address else address
 
     def _listen(self, context: Handle) -> Handle:
         job = self.job
-        found = len(self.task.getTaskInfos())
+        found = len(self.task.getTaskInfos()) if job.has_barrier else job.n_ranks
         if found != job.n_ranks:
             raise BdlStateError(f"expected {job.n_ranks} tasks, Spark started {found}")
         return _native.listen(context, self.rank, job.n_ranks, job.secret, job.interface or self._host(), job.ports,
@@ -333,11 +343,26 @@ class _Rank:
 
     def _meet(self, told: dict[str, Any]) -> list[dict[str, Any]]:
         """What each rank has to say: its address and what its rows are like, or why it fails. The one rendezvous."""
-        everyone: list[dict[str, Any]] = [json.loads(text) for text in self.task.allGather(json.dumps(told))]
+        if self.job.has_barrier:
+            everyone: list[dict[str, Any]] = [json.loads(text) for text in self.task.allGather(json.dumps(told))]
+        else:
+            everyone = self._meet_at_driver(told)
         for one in everyone:
             if "code" in one:
                 raise error_of(one["code"], one["text"])
         return everyone
+
+    def _meet_at_driver(self, told: dict[str, Any]) -> list[dict[str, Any]]:
+        assert self.line is not None
+        try:
+            self.line.send({"rank": self.rank, "told": told})
+            answer = self.line.receive(None)  # the driver ends the wait: by an answer, a cancel, or its own end
+        except (OSError, ValueError) as error:
+            raise BdlIOError(f"the line to the driver broke before all ranks had come: {error}") from error
+        if "everyone" not in answer:
+            raise BdlStateError("a later attempt of this task has taken its place")
+        found: list[dict[str, Any]] = answer["everyone"]
+        return found
 
     # ---- training -----------------------------------------------------------------------------------------------
 
@@ -373,12 +398,10 @@ class _Rank:
     def _train(self, context: Handle, group: Handle, data: _Data) -> Iterator[pa.RecordBatch]:
         """Trains, and on rank 0 gives the results."""
         with ExitStack() as stack:
-            progress = _Progress(self.job, self.rank)
-            stack.callback(progress.close)
             options, trainer = self._make_trainer(context, group, data)
             stack.callback(options.close)
             stack.callback(trainer.close)
-            watch = _Watch(self.job, context, progress)
+            watch = _Watch(self.job, context, _Progress(self.job, self.line if self.rank == 0 else None))
             begin = time.time()
             try:
                 _native.train(trainer, watch.see)

@@ -77,7 +77,7 @@ def fit_and_sample(spark, directory, monkeypatch, cap, size, epochs):
     sampler = Sampler(directory)
     monkeypatch.setattr(_fit, "PROGRESS_SECONDS", 0.0)
 
-    def on_progress(self, event, _):
+    def on_progress(self, event):
         sampler.epoch = event["epoch"]
 
     monkeypatch.setattr(_fit.Fit, "_on_progress", on_progress)

@@ -282,3 +282,39 @@ def test_a_new_worker_is_used_and_speculation_does_no_harm(spark, standalone, tm
     assert model.summary.workers == 2
     assert (tmp_path / "1-1").exists()
     assert weights_of(model) == bdl_train(tmp_path, x, y, epochs=3)
+
+
+@pytest.fixture(scope="module")
+def elastic(standalone, spark):
+    """A session whose executors come and go with the work; the last one of this file."""
+    from pyspark.sql import SparkSession
+
+    spark.stop()
+    builder = SparkSession.builder.master(standalone.url).appName("bdl elastic tests")
+    for key, value in {"spark.dynamicAllocation.enabled": "true", "spark.dynamicAllocation.maxExecutors": "2",
+                       "spark.dynamicAllocation.executorIdleTimeout": "20s", "spark.scheduler.minRegisteredResourcesRatio": "0",
+                       "spark.executor.memory": "512m", "spark.executor.cores": "1", "spark.cores.max": "2",
+                       "spark.sql.shuffle.partitions": "2", "spark.driver.host": "127.0.0.1", "spark.ui.enabled": "false",
+                       "spark.speculation": "true"}.items():
+        builder = builder.config(key, value)
+    session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    yield session
+    session.stop()
+
+
+def test_executors_that_come_on_demand_train_the_same_even_if_one_is_killed(elastic, standalone, truth, monkeypatch):
+    assert standalone.executors() == []
+    rows = frame(elastic, *digits()).repartition(4)
+    run = Disturbed(monkeypatch, lambda: lenet().fit(rows), standalone.kill_executor)
+    if run.error:
+        raise run.error
+    assert run.result.summary.workers == 2
+    assert weights_of(run.result) == truth
+
+
+def test_a_leg_without_barrier_starts_with_those_that_come_in_time(elastic, tmp_path):
+    x, y = classes()
+    model = BdlClassifier(model=MLP, epochs=3, numWorkers=3, slotTimeout=8).fit(frame(elastic, x, y))
+    assert model.summary.workers == 2
+    assert weights_of(model) == bdl_train(tmp_path, x, y, epochs=3)

@@ -79,10 +79,10 @@ def test_a_task_has_as_many_threads_as_it_has_processors(tmp_path, monkeypatch):
     assert [path.name.split("-")[1] for path in tmp_path.iterdir()] == ["2"]
 
 
-def test_dynamic_allocation_is_refused_by_name():
-    spark = session(spark__dynamicAllocation__enabled="true", spark__shuffle__service__enabled="true")
+def test_dynamic_allocation_and_encryption_are_refused_by_name():
+    spark = session(spark__dynamicAllocation__enabled="true", spark__authenticate="true", spark__network__crypto__enabled="true")
     try:
-        with pytest.raises(BdlUnsupportedError, match="spark.dynamicAllocation.enabled=false"):
+        with pytest.raises(BdlUnsupportedError, match="spark.dynamicAllocation.enabled is true.* where Spark encrypts"):
             classifier().fit(frame(spark, *classes()))
     finally:
         spark.stop()
