@@ -4,8 +4,8 @@
  *
  *     generic [--seed N] [--case NAME] [--check NAME] [--list] [--layers]
  *
- * `--case conv2d` stands for all cases of conv2d. A failure prints the line that repeats it.
- * BDL_TEST_SMALL keeps to the first case of each layer.
+ * `--case conv2d,linear/3` stands for all cases of conv2d and one of linear. A failure prints the line
+ * that repeats it. BDL_TEST_SMALL keeps to the first case of each layer.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,11 +72,22 @@ static void run_check(const named_check *named, const char *subject, const layer
     }
 }
 
+/* Whether the first `size` characters of `name` are the subject, or its layer. */
+static bool is_named(const char *subject, const char *name, size_t size)
+{
+    return strncmp(name, subject, size) == 0 && (subject[size] == '\0' || subject[size] == '/');
+}
+
 static bool is_wanted(const char *subject)
 {
-    const size_t size = strlen(state.only_subject);
-    const bool begins = strncmp(state.only_subject, subject, size) == 0;
-    return size == 0 || (begins && (subject[size] == '\0' || subject[size] == '/'));
+    const char *name = state.only_subject;
+    bool wanted = !*name;
+    while (*name && !wanted) {
+        const size_t size = strcspn(name, ",");
+        wanted = is_named(subject, name, size);
+        name += size + (name[size] == ',');
+    }
+    return wanted;
 }
 
 static void run_cases(void)
