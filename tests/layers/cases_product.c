@@ -10,6 +10,13 @@ static const layer_case cases[] = {
     {"linear", "0, 6, weight_init='kaiming_normal', bias_init='zeros'", "2x3x4"},
     {"linear", "0, 70", "130"},
     {"conv2d", "0, 6, 5", "1x12x12"},
+    /* Winograd in all three directions by tiles of 4x4, of 2x2, and of 4x4 that are cut; tiles of 2x2
+     * that are cut, forward and backward weights, and backward data */
+    {"conv2d", "0, 32, 3, padding=1", "32x8x8 ~8"},
+    {"conv2d", "0, 52, 3, padding=1", "52x6x6 ~8"},
+    {"conv2d", "0, 31, 3, padding=1", "33x7x8 ~8"},
+    {"conv2d", "0, 42, 3", "39x7x8 ~8"},
+    {"conv2d", "0, 43, 3, padding=2", "41x5x6 ~8"},
     {"conv2d", "0, 4, 3", "3x6x7"},
     {"conv2d", "0, 5, kernel_size=[3, 2], stride=[2, 1], padding=[1, 0]", "2x7x6"},
     {"conv2d", "0, 3, 3, padding=2, dilation=2", "2x7x6"},
@@ -28,13 +35,6 @@ static const layer_case cases[] = {
     {"conv2d", "0, 24, 3", "16x7x11"},
     {"conv2d", "0, 40, 3, padding=1", "36x3x2"},
     {"conv2d", "0, 16, 3, padding=2", "20x6x6"},
-    /* Winograd in all three directions by tiles of 4x4, whole and cut, and of 2x2; then tiles of 2x2
-     * that are cut, forward and backward weights, and backward data */
-    {"conv2d", "0, 32, 3, padding=1", "32x8x8 ~8"},
-    {"conv2d", "0, 31, 3, padding=1", "33x7x8 ~8"},
-    {"conv2d", "0, 52, 3, padding=1", "52x6x6 ~8"},
-    {"conv2d", "0, 42, 3", "39x7x8 ~8"},
-    {"conv2d", "0, 43, 3, padding=2", "41x5x6 ~8"},
     {"conv2d", "0, 2, [1, 7], padding=[0, 3]", "3x4x9"},
     {"conv2d", "0, 3, 5, stride=3", "2x13x14"},
     {"conv2d", "0, 2, 4, padding=3", "2x2x2"},

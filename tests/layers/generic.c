@@ -2,10 +2,11 @@
 /*
  * Every registered layer, through every generic check.
  *
- *     generic [--seed N] [--case NAME] [--check NAME] [--list] [--layers]
+ *     generic [--seed N] [--case NAME] [--check NAME] [--brief] [--list] [--layers]
  *
  * `--case conv2d,linear/3` stands for all cases of conv2d and one of linear. A failure prints the line
- * that repeats it. BDL_TEST_SMALL keeps to the first case of each layer.
+ * that repeats it; --brief then leaves out the layer's other cases. BDL_TEST_SMALL keeps to the first
+ * case of each layer.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,9 +40,10 @@ static struct {
     const char *program;
     const char *only_subject, *only_check; /* "" = all */
     uint64_t seed;
-    bool only_list;
+    bool only_list, is_brief;
+    const char *failed_layer; /* the last, "" = none */
     int n_passed, n_failed;
-} state = {.only_subject = "", .only_check = "", .seed = 42};
+} state = {.only_subject = "", .only_check = "", .seed = 42, .failed_layer = ""};
 
 static void run_check(const named_check *named, const char *subject, const layer_case *c,
                       const bdl__layer *layer)
@@ -67,6 +69,7 @@ static void run_check(const named_check *named, const char *subject, const layer
         printf("FAIL %s %s: repeat with: %s --case %s --check %s --seed %llu\n", subject,
                named->name, state.program, subject, named->name, (unsigned long long)state.seed);
         state.n_failed++;
+        state.failed_layer = layer->name;
     } else {
         state.n_passed++;
     }
@@ -106,6 +109,9 @@ static void run_cases(void)
             continue;
         }
         for (int64_t j = 0; j < BDL__COUNT_OF(case_checks); j++) {
+            if (state.is_brief && strcmp(state.failed_layer, layer->name) == 0) {
+                break;
+            }
             run_check(&case_checks[j], subject, c, layer);
         }
     }
@@ -164,13 +170,17 @@ int main(int argc, char **argv)
             state.only_subject = argv[++i];
         } else if (strcmp(argv[i], "--check") == 0 && i + 1 < argc) {
             state.only_check = argv[++i];
+        } else if (strcmp(argv[i], "--brief") == 0) {
+            state.is_brief = true;
         } else if (strcmp(argv[i], "--list") == 0) {
             state.only_list = true;
         } else if (strcmp(argv[i], "--layers") == 0) {
             list_layers();
             return 0;
         } else {
-            printf("usage: %s [--seed N] [--case NAME] [--check NAME] [--list] [--layers]\n", argv[0]);
+            printf("usage: %s [--seed N] [--case NAME] [--check NAME] [--brief] [--list] "
+                   "[--layers]\n",
+                   argv[0]);
             return 2;
         }
     }
