@@ -268,6 +268,21 @@ static bool reads_area(const bdl__plan *plan, const bdl__op *op, const bdl__area
     return false;
 }
 
+/* Whether op o alone uses the area's tensors: another layer would pass gradients of what o drops. */
+static bool leads_to(const bdl__plan *plan, const bdl__area *root, int64_t o)
+{
+    for (int64_t p = 0; p < o; p++) {
+        const bdl__planned_step *const planned = &plan->steps[plan->ops[p].i_step];
+        for (int i = 0; i < planned->step.n_in; i++) {
+            if (bdl__plan_area(plan, plan->ops[p].src_area[i]) == root &&
+                bdl__plan_area(plan, planned->dst_area[0]) != root) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 /* Whether all that is read of an area after op o are signs, in backward: then a layer that masks, such as
  * dropout after relu, may write over it. */
 static bool signs_suffice(const bdl__plan *plan, const bdl__area *root, int64_t o)
@@ -279,7 +294,7 @@ static bool signs_suffice(const bdl__plan *plan, const bdl__area *root, int64_t 
             return false;
         }
     }
-    return !root->is_pinned;
+    return !root->is_pinned && leads_to(plan, root, o);
 }
 
 /* Whether `to` may be written over `from` in op o: nobody reads `from` later, or signs at most. */

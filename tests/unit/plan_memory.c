@@ -86,6 +86,18 @@ BDL_TEST(dropout_keeps_values_that_another_layer_reads)
     CHECK(!is_shared(g, "relu", "dropout"));
 }
 
+BDL_TEST(dropout_keeps_signs_that_gradients_of_others_need)
+{
+    bdl__graph *const g = new_graph();
+    add(g, "linear", "fc", "out_features=4", "input", NULL);
+    add(g, "relu", "relu", "", "fc", NULL);
+    add(g, "flatten", "view", "", "relu", NULL);
+    add(g, "add", "twice", "", "view", "view"); /* before they are dropped; backward reads no values */
+    add(g, "dropout", "dropout", "p=0.5", "relu", NULL);
+    add(g, "add", "sum", "", "twice", "dropout");
+    CHECK(!is_shared(g, "relu", "dropout"));
+}
+
 BDL_TEST(dropout_keeps_values_that_are_results)
 {
     bdl__graph *const g = new_graph();
@@ -123,4 +135,4 @@ BDL_TEST(a_plan_beyond_all_memory_is_refused)
 
 BDL_TEST_MAIN(a_plan_beyond_all_memory_is_refused, dropout_writes_over_relu,
               dropout_keeps_values_that_backward_needs, dropout_keeps_values_that_another_layer_reads,
-              dropout_keeps_values_that_are_results)
+              dropout_keeps_signs_that_gradients_of_others_need, dropout_keeps_values_that_are_results)

@@ -70,6 +70,23 @@ def test_forward_and_backward_are_pytorchs(golden):
         assert np.abs(values - truth.tensors[f"grad.{key}"]).max() <= truth.bound(f"grad.{key}"), key
 
 
+def test_what_dropout_drops_reaches_other_layers():
+    x = bdl.Input((3, 5), "input")
+    relu = nn.ReLU()(x)
+    turned = nn.Flatten()(nn.Transpose((1, 2))(relu))
+    dropped = nn.Flatten()(nn.Dropout(0.5)(relu))
+    model = nn.Model(x, nn.Concat(1)(turned, dropped))
+    rng = np.random.default_rng(3)
+    values = rng.normal(size=(20, 3, 5)).astype(np.float32)
+    learner = model.learner("sgd(lr=0.1)")
+    outputs = learner.forward(values)
+    kept = (outputs[:, 15:] != 0).reshape(values.shape)
+    grad = rng.normal(size=outputs.shape).astype(np.float32)
+    truth = (values > 0) * grad[:, :15].reshape(-1, 5, 3).transpose(0, 2, 1) + kept * 2 * grad[:, 15:].reshape(values.shape)
+    assert (~kept & (values > 0)).any()
+    assert np.abs(learner.backward(grad) - truth).max() < 1e-5
+
+
 def test_gradients_add_up_and_can_be_changed():
     model = nn.Sequential(nn.Linear(1, bias=False), input_shape=(2,))
     model.state_dict()["linear_1.weight"][:] = [[1, 2]]
