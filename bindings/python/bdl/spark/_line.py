@@ -4,7 +4,8 @@
     first    16 random bytes from each side
     message  bytes of the text (4) | HMAC-SHA256(secret, side + both random parts + number of the message + text) | text (JSON)
 
-A stranger costs a thread for a few seconds and a line in the log. Nothing is hidden from who reads the network, so the line
+A stranger costs a thread for a few seconds and a line in the log; where there are too many, who has been silent the longest
+gives way. Nothing is hidden from who reads the network, so the line
 is not used where Spark encrypts.
 """
 
@@ -29,6 +30,7 @@ MOST_FROM_TASK, MOST_FROM_DRIVER = 64 << 10, 16 << 20  # bytes of a text
 PROOF_SECONDS = 5.0  # for a new connection's first message
 KEEP_ALIVE = {(socket.SOL_SOCKET, socket.SO_KEEPALIVE): 1, (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE): 10,
               (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL): 5, (socket.IPPROTO_TCP, socket.TCP_KEEPCNT): 3}
+ACCEPT_SECONDS = 0.5  # until the next try where no connection could be taken
 SPARE_CONNECTIONS = 16  # beside one for each task
 
 _log = logging.getLogger("bdl.spark")
@@ -84,8 +86,10 @@ class Line:
 
     def is_open(self) -> bool:
         """Whether the other side has not closed the line; for who expects no message now."""
+        poll = select.poll()  # select knows no descriptors from 1024 on
         try:
-            return not select.select([self._socket], [], [], 0)[0] or bool(self._socket.recv(1, socket.MSG_PEEK))
+            poll.register(self._socket, select.POLLIN)
+            return not poll.poll(0) or bool(self._socket.recv(1, socket.MSG_PEEK))
         except (OSError, ValueError):
             return False
 
@@ -124,6 +128,14 @@ def _listen(host: str, ports: tuple[int, int]) -> socket.socket:
     raise OSError(f"no ports {ports}")
 
 
+def _shut(connection: socket.socket) -> None:
+    """Ends a connection, or a listener, of another thread, and wakes that."""
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass
+
+
 class Switchboard:
     """The driver's side: listens, and gives what tasks say to `handle`, whose result, if there is one, is the answer."""
 
@@ -134,6 +146,7 @@ class Switchboard:
         self._free = threading.BoundedSemaphore(n_tasks + SPARE_CONNECTIONS)
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
+        self._unproven: dict[socket.socket, None] = {}  # of these, in the order in which they came
         self._is_closed = False
         threading.Thread(target=self._accept, daemon=True, name="bdl-line").start()
 
@@ -146,30 +159,46 @@ class Switchboard:
         while True:
             try:
                 connection, place = self._listener.accept()
-            except OSError:  # closed
-                return
-            if not self._free.acquire(blocking=False):
+            except OSError as error:
+                if self._is_closed:
+                    return
+                _log.warning("bdl: cannot take a connection: %s", error)  # such as too many open files
+                time.sleep(ACCEPT_SECONDS)
+                continue
+            if not self._free.acquire(blocking=False) and not self._make_room():
                 connection.close()
                 continue
             with self._lock:
                 self._open.add(connection)
+                self._unproven[connection] = None
             threading.Thread(target=self._serve, args=(connection, place), daemon=True, name="bdl-line").start()
 
+    def _make_room(self) -> bool:
+        """Hangs up on who has been silent the longest, and takes its place; False if nobody is silent."""
+        with self._lock:
+            for connection in self._unproven:
+                _shut(connection)
+                break
+            else:
+                return False
+        return self._free.acquire(timeout=ACCEPT_SECONDS)
+
     def _serve(self, connection: socket.socket, place: Any) -> None:
-        for option, value in KEEP_ALIVE.items():  # a machine that is gone is noticed
-            connection.setsockopt(*option, value)
         try:
             line = Line(connection, self._secret, True, PROOF_SECONDS)
             line.receive(PROOF_SECONDS)
+            with self._lock:
+                del self._unproven[connection]
+            self._talk(line)
         except (OSError, ValueError) as error:
             if not self._is_closed:
                 _log.warning("bdl: refused a connection from %s: %s", place[0], error)
-        else:
-            self._talk(line)
-        connection.close()
-        with self._lock:
-            self._open.discard(connection)
-        self._free.release()
+        finally:
+            with self._lock:
+                self._open.discard(connection)
+                self._unproven.pop(connection, None)
+            connection.close()
+            self._free.release()
 
     def _talk(self, line: Line) -> None:
         try:
@@ -185,8 +214,5 @@ class Switchboard:
         self._is_closed = True
         with self._lock:
             for one in (self._listener, *self._open):
-                try:
-                    one.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits for it
-                except OSError:
-                    pass
+                _shut(one)
         self._listener.close()

@@ -2,9 +2,13 @@
 """The tasks' line to the driver: who knows the secret is heard, strangers are refused, logged, and do no harm."""
 
 import contextlib
+import errno
 import logging
+import os
+import resource
 import socket
 import struct
+import threading
 import time
 
 import pytest
@@ -101,14 +105,68 @@ def test_a_recorded_message_is_of_no_use_again(board, heard):
 
 
 def test_more_callers_than_tasks_are_turned_away(board):
-    waiting = [socket.create_connection(("127.0.0.1", board.port)) for _ in range(2 + _line.SPARE_CONNECTIONS)]
-    for one in waiting:
-        assert len(one.recv(16)) == 16
-    more = socket.create_connection(("127.0.0.1", board.port))
-    more.settimeout(5)
-    assert more.recv(16) == b""
-    for one in waiting:
+    lines = [reach(board) for _ in range(2 + _line.SPARE_CONNECTIONS)]
+    for line in lines:
+        line.send({"n": 0})
+        line.receive(5)  # by then the board knows that it is no stranger
+    with pytest.raises(OSError):
+        reach(board)
+    for line in lines:
+        assert line.is_open()
+        line.close()
+
+
+def test_the_silent_give_way(board):
+    """Strangers who take all places and say nothing do not keep tasks out."""
+    silent = [socket.create_connection(("127.0.0.1", board.port)) for _ in range(3 * (2 + _line.SPARE_CONNECTIONS))]
+    line = reach(board)
+    line.send({"n": 1})
+    assert line.receive(5) == {"answer": 2}
+    for one in silent:
         one.close()
+
+
+def test_what_the_driver_cannot_take_in_ends_the_line(board, heard, monkeypatch):
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    for _ in range(2 * (2 + _line.SPARE_CONNECTIONS)):
+        line = reach(board)
+        line.send(17)  # no object: the handler raises
+        with pytest.raises(ConnectionError):
+            line.receive(5)
+    line = reach(board)
+    line.send({"n": 1})
+    assert line.receive(5) == {"answer": 2}
+
+
+def test_lines_beyond_the_1024th_open_file(board):
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, limits[1]), limits[1]))
+    opened = [os.open("/dev/null", os.O_RDONLY) for _ in range(1100)]
+    try:
+        line = reach(board)
+        assert line._socket.fileno() > 1024
+        assert line.is_open()
+    finally:
+        for one in opened:
+            os.close(one)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_a_board_outlives_a_lack_of_descriptors(board, monkeypatch):
+    accept, failures = socket.socket.accept, [OSError(errno.EMFILE, "too many open files")]
+
+    def fail_once(listener):
+        if failures:
+            raise failures.pop()
+        return accept(listener)
+
+    reach(board).close()
+    monkeypatch.setattr(socket.socket, "accept", fail_once)
+    for n in range(2):  # the accept under way is the old one
+        line = reach(board)
+        line.send({"n": n})
+        assert line.receive(5) == {"answer": n + 1}
+    assert not failures
 
 
 def test_nothing_listens_after_the_end(board):
