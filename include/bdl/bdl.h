@@ -438,7 +438,8 @@ BDL_API bdl_status bdl_model_open(bdl_context *context, const char *text, uint64
                                   bdl_model **model);
 /** Makes a finished model with fresh weights from the text of a graph, as bdl_model_to_json gives it: {"inputs":
  *  [{"name", "shape"}], "nodes": [{"name", "type", "params", "inputs", "share", "frozen", ...}], "outputs": [...]}.
- *  @since 0.1 */
+ *  A layer that shares the weights of an earlier one learns as that one: its own "frozen", "lr_scale" and "decay_scale"
+ *  count for nothing. @since 0.1 */
 BDL_API bdl_status bdl_model_parse(bdl_context *context, const char *json, uint64_t seed,
                                    bdl_model **model);
 /** Adds an input of this shape, the batch axis apart. @since 0.1 */

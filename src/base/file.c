@@ -162,8 +162,9 @@ static bdl_status fail_gz(const reader *in, gzFile file)
     if (code == Z_MEM_ERROR) {
         return bdl__out_of_memory(0);
     }
-    return bdl__fail(BDL_ERR_FORMAT, "cannot inflate '%s': expected whole gzip data, got %s",
-                     in->path, text[0] == '\0' ? "damaged data" : text);
+    const char *const colon = text[0] == '<' ? strstr(text, ">: ") : NULL; /* zlib's "<fd:3>: ..." */
+    return bdl__fail(BDL_ERR_FORMAT, "cannot inflate '%s': expected whole gzip data, got %s", in->path,
+                     text[0] == '\0' ? "damaged data" : colon ? colon + 3 : text);
 }
 
 static bdl_status inflate_all(reader *in, gzFile file)

@@ -7,7 +7,7 @@
  *
  * A data set is named by a text `name[:source][(params)]`: "digits", "mnist:/data/mnist",
  * "csv:iris.csv(label=species)", "npy:x.npy,y.npy", "synthetic(shape=[3,32,32], classes=10)". A
- * chain is a text of transforms, "pad(4), crop(32), flip, normalize(mean=[0.5], std=[0.25],
+ * chain is a text of transforms, "pad(4), crop(32, at=random), flip, normalize(mean=[0.5], std=[0.25],
  * divide=255)", or the JSON made from it, which saved models carry. Readers and transforms are
  * constant descriptors with field tables, found by CMake from lines BDL_READER(...) and
  * BDL_TRANSFORM(...).

@@ -17,13 +17,13 @@ bdl_status bdl__idx_parse(const uint8_t *bytes, size_t size, int32_t rank, const
                "%s: offset 0: expected an IDX header, the file has %zu bytes", where, size);
     BDL__CHECK(
         bytes[0] == 0 && bytes[1] == 0 && bytes[2] == 8 && bytes[3] == rank, BDL_ERR_FORMAT,
-        "%s: offset 0: expected the IDX magic 00 00 08 %02x (unsigned bytes, %d dimensions), "
+        "%s: offset 0: expected the IDX magic 00 00 08 %02x (unsigned bytes, %d dimension%s), "
         "found %02x %02x %02x %02x",
-        where, (unsigned)rank, (int)rank, bytes[0], bytes[1], bytes[2], bytes[3]);
+        where, (unsigned)rank, (int)rank, bdl__plural(rank), bytes[0], bytes[1], bytes[2], bytes[3]);
     const size_t header_size = 4 + 4 * (size_t)rank;
     BDL__CHECK(size >= header_size, BDL_ERR_FORMAT,
-               "%s: offset 4: expected %d dimensions in %zu bytes, the file has %zu bytes", where,
-               (int)rank, header_size, size);
+               "%s: offset 4: expected %d dimension%s in %zu bytes, the file has %zu bytes", where,
+               (int)rank, bdl__plural(rank), header_size, size);
     idx->shape = (bdl__shape){.rank = rank};
     int64_t count = 1;
     for (int32_t i = 0; i < rank; i++) {

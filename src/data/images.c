@@ -114,8 +114,8 @@ static bdl_status add_classes(bdl__dataset *dataset)
     dataset->class_names = classes;
     BDL__CHECK(dataset->n > 0, BDL_ERR_NOT_FOUND,
                "%s: expected a folder for each class with .jpg, .jpeg or .png files, found %lld "
-               "folders and no image",
-               state->directory, (long long)dataset->n_classes);
+               "folder%s and no image",
+               state->directory, (long long)dataset->n_classes, bdl__plural(dataset->n_classes));
     return BDL_OK;
 }
 

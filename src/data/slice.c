@@ -84,7 +84,7 @@ static bdl_status report_broken(bdl__slice_plan *plan, int64_t row, bdl_status s
     const int64_t n_broken = atomic_fetch_add(&plan->n_broken, 1) + 1;
     if ((double)n_broken > plan->most_broken * (double)dataset->n) {
         return bdl__fail_in(status,
-                            "%lld of %lld files are broken, more than the %g %% allowed: this one",
+                            "broken files: %lld of %lld, more than the %g %% allowed; this one",
                             (long long)n_broken, (long long)dataset->n, 100 * plan->most_broken);
     }
     if (dataset->log != NULL) {

@@ -36,8 +36,8 @@ static const bdl__field fields[] = {
              "than five classes) or mae."),
     F(target, .def.s = "label", .doc = "What the loss compares with: label, or input (autoencoders)."),
     F(precision, .def.s = "fp32", .doc = "fp32, fp32_exact (no Winograd), bf16 or f64."),
-    F(transform, .doc = "Preprocessing, such as 'pad(4), crop(32), flip'; by default the data's own. "
-                        "'none' for none."),
+    F(transform, .doc = "Preprocessing, such as 'pad(4), crop(32, at=random), flip'; by default the data's "
+                        "own. 'none' for none."),
     F(clip, .def.s = "", .doc = "Gradient clipping: 'norm(5)', 'value(1)', or both."),
     F(seed, .def.i64 = 1, .range = BDL_AT_LEAST(0),
       .doc = "Seed of initial weights, order of samples, dropout and random transforms."),

@@ -130,9 +130,10 @@ static bdl_status parse_number(parser *p, double *number)
         return fail_at(p, "a number");
     }
     p->at += n;
-    if (*p->at == '%') {
+    const char *const after = p->at + strspn(p->at, " ");
+    if (*after == '%') {
         *number /= 100;
-        p->at++;
+        p->at = after + 1;
     }
     return BDL_OK;
 }

@@ -35,7 +35,7 @@ def cifar10_as_images():
     """A handful of steps of the VGG net on JPEG files; a prediction by file name."""
     train, test = folder("cifar10/jpeg/train"), folder("cifar10/jpeg/test")
     out = bdl("train", "vgg_cifar", "--data", f"images:{train}", "--batch", "64", "--iterations", "4", "--transform",
-              "pad(4), crop(32), flip, normalize(mean=[0.49,0.48,0.45],std=[0.25,0.24,0.26],divide=255)", "--save",
+              "pad(4), crop(32, at=random), flip, normalize(mean=[0.49,0.48,0.45],std=[0.25,0.24,0.26],divide=255)", "--save",
               "model", "--threads", "2", "--json").out
     end = json.loads(out.splitlines()[-1])
     check(end["iteration"] == 4 and 0 < end["loss"] < 10, end)

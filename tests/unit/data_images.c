@@ -296,7 +296,7 @@ BDL_TEST(broken_files_are_left_out_up_to_a_share)
     CHECK_EQ_I64(log_lines.n, 2); /* each once */
     CHECK_STR_HAS(log_lines.last, "left out");
     CHECK_EQ_I64(run_images(images, "", 0.03, &n_broken), -1);
-    CHECK_STR_HAS(bdl_last_error(), "2 of 42 files are broken");
+    CHECK_STR_HAS(bdl_last_error(), "broken files: 2 of 42");
     CHECK_EQ_I64(run_images(images, "", 0, &n_broken), -1);
     CHECK_STR_HAS(bdl_last_error(), ".png");
     bdl__dataset_free(images);

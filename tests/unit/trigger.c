@@ -42,6 +42,8 @@ static const trigger_case cases[] = {
     {"iteration == 7", {0, 8, 0, 0}, false},
     {"top1 >= 98%", {0, 0, 0, 0.98}, true},
     {"top1 >= 98%", {0, 0, 0, 0.979}, false},
+    {"top1 >= 98 % or epoch > 3", {0, 0, 0, 0.98}, true},
+    {"top1 >= 98 % or epoch > 3", {0, 0, 0, 0.979}, false},
     {"loss < 1e-3", {0, 0, 0.0009, 0}, true},
     {"loss > -1", {0, 0, -0.5, 0}, true},
     {"top1 >= 0.98 or epoch >= 20", {20, 0, 0, 0.5}, true},
