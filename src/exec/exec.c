@@ -507,9 +507,11 @@ static bdl_status first_of_ranks(bdl__exec *exec)
 bdl_status bdl__exec_find_nonfinite(bdl__exec *exec, const bdl__exec_batch *batch,
                                     const char **node_name)
 {
+    bdl__exec_batch run = *batch;
+    run.cancel = NULL; /* that would hide what the run before has met, and left in the statistics */
     exec->stop_at_nonfinite = true;
     exec->i_nonfinite = -1;
-    const bdl_status status = bdl__exec_run(exec, batch, NULL, NULL);
+    const bdl_status status = bdl__exec_run(exec, &run, NULL, NULL);
     exec->stop_at_nonfinite = false;
     BDL__TRY(status);
     BDL__TRY(first_of_ranks(exec));
