@@ -6,7 +6,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable, Sequence
-from ctypes import POINTER, c_bool, c_char_p, c_double, c_float, c_int32, c_int64, c_size_t, c_uint64, c_void_p
+from ctypes import POINTER, c_bool, c_char_p, c_double, c_int32, c_int64, c_size_t, c_void_p
 from typing import Any
 
 import numpy as np
@@ -42,34 +42,18 @@ class GroupOptions(ctypes.Structure):
 EVENT_STEP, EVENT_EPOCH, EVENT_END = 1, 3, 5
 
 _OUT = POINTER(c_void_p)
-_PUSH = [c_void_p, c_int64, c_void_p, c_void_p, c_void_p, c_void_p]
 
+# Those that the package itself does not use: _lib declares the others.
 SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
-    "bdl_data_create": (c_int32, [c_void_p, POINTER(DataOptions), _OUT]),
-    "bdl_data_push": (c_int32, _PUSH),
-    "bdl_data_push_encoded": (c_int32, [c_void_p, c_int64, c_void_p, *_PUSH[2:]]),
-    "bdl_data_finish": (c_int32, [c_void_p]),
-    "bdl_data_wrap": (c_int32, [c_void_p, POINTER(DataOptions), *_PUSH[1:], _OUT]),
-    "bdl_data_get_stats": (c_int32, [c_void_p, POINTER(DataStats)]),
-    "bdl_data_free": (None, [c_void_p]),
-    "bdl_model_open": (c_int32, [c_void_p, c_char_p, c_uint64, _OUT]),
+    "bdl_data_push_encoded": (c_int32, [c_void_p, c_int64, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p]),
     "bdl_model_sizes": (c_int32, [c_void_p, POINTER(c_int64), POINTER(c_int64)]),
-    "bdl_model_free": (None, [c_void_p]),
     "bdl_group_create": (c_int32, [c_void_p, POINTER(GroupOptions), _OUT]),
     "bdl_group_address": (c_char_p, [c_void_p]),
     "bdl_group_connect": (c_int32, [c_void_p, POINTER(c_char_p)]),
     "bdl_group_free": (None, [c_void_p]),
-    "bdl_options_create": (c_int32, [c_void_p, c_char_p, _OUT]),
-    "bdl_options_set": (c_int32, [c_void_p, c_char_p, c_char_p]),
     "bdl_options_set_group": (c_int32, [c_void_p, c_void_p]),
-    "bdl_options_free": (None, [c_void_p]),
-    "bdl_trainer_create_on": (c_int32, [c_void_p] * 5 + [_OUT]),
-    "bdl_trainer_run": (c_int32, [c_void_p, _lib.EventFunction, c_void_p]),
     "bdl_trainer_checkpoint": (c_int32, [c_void_p, c_char_p]),
     "bdl_trainer_save": (c_int32, [c_void_p, c_char_p]),
-    "bdl_trainer_fingerprint": (None, [c_void_p, c_char_p]),
-    "bdl_trainer_free": (None, [c_void_p]),
-    "bdl_predict_on": (c_int32, [c_void_p, c_void_p, c_void_p, c_void_p, POINTER(c_float), POINTER(c_int64)]),
 }
 
 _declared = False
@@ -157,7 +141,7 @@ def predict(context: Handle, model: Handle, rows: Rows, n_outputs: int) -> Array
     broken = c_int64()
     try:
         call("bdl_predict_on", context.pointer, None, model.pointer, data.pointer,
-             result.ctypes.data_as(POINTER(c_float)), ctypes.byref(broken))
+             result.ctypes.data, ctypes.byref(broken))
     finally:
         data.close()
     return result

@@ -16,6 +16,7 @@ from pyspark.ml.linalg import Vectors
 from pyspark.ml.tuning import CrossValidator, ParamGridBuilder
 from pyspark.sql import functions as F
 
+import bdl
 from bdl.errors import BdlError, BdlInvalidArgumentError, BdlNotFoundError, BdlNumericError, BdlStateError, BdlUnsupportedError
 from bdl.spark import BdlClassificationModel, BdlClassifier, BdlEstimator, BdlRegressor
 
@@ -111,6 +112,15 @@ def test_every_form_of_features_trains_the_same(spark, truth):
     assert weights_of(classifier(epochs=1).fit(vectors)) == expected
     assert weights_of(classifier(epochs=1, featuresCols=names).fit(columns)) == expected
     assert weights_of(classifier(epochs=1).fit(doubles)) == expected
+
+
+def test_predictions_of_the_driver_and_of_tasks_are_equal(spark, tmp_path):
+    x, y = classes()
+    rows = frame(spark, x, y)
+    model = classifier().fit(rows)
+    found = [row["rawPrediction"].toArray() for row in model.transform(rows).select("rawPrediction").collect()]
+    model.export(str(tmp_path / "model"))
+    assert (np.array(found) == bdl.load(str(tmp_path / "model")).predict(x)).all()
 
 
 def test_regression_and_autoencoders(spark, tmp_path):
