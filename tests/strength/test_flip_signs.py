@@ -57,6 +57,9 @@ TESTS = (
 # Flips that change no value that anybody may rely on: (file, part of the line) -> why.
 HARMLESS = {}
 
+# Layers whose gradient is 0, which has no sign.
+FLAT = {"floor"}
+
 HEADER = """/* Made by tests/strength/test_flip_signs.py. */
 extern float bdl_flips[];
 #ifdef BDL_TARGET_F64
@@ -332,20 +335,28 @@ def name_of(test):
     return " ".join(test[2:]) + (" (small)" if test[1] else "")
 
 
+def users_of(header):
+    """The files of src/layers that include a header, also by way of a header there."""
+    users = []
+    for name in sorted(os.listdir(os.path.join(ROOT, "src/layers"))):
+        if f'#include "{header}"' in open(os.path.join(ROOT, "src/layers", name), encoding="utf-8").read():
+            users += [name] if name.endswith(".c") else users_of("layers/" + name)
+    return users
+
+
 def own_layers(path, layers):
-    """The layers that the file of the same name in src/layers has: "relu,elu"; other kernels are those of products."""
-    own = [os.path.join(ROOT, "src/layers", os.path.splitext(os.path.basename(path))[0] + ".c")]
-    if not os.path.exists(own[0]):
-        own = [os.path.join(ROOT, "src/layers", name) for name in ("conv.c", "linear.c")]
-    text = "".join(open(name, encoding="utf-8").read() for name in own)
-    return ",".join(sorted(layer for layer in layers if f'"{layer}"' in text))
+    """The layers of a file, or those whose files use a kernel's header: "relu,elu"; other kernels are those of products."""
+    stem = os.path.splitext(os.path.basename(path))[0]
+    files = [stem + ".c"] if path.startswith("src/layers") else users_of(f"kernels/{stem}.h")
+    text = "".join(open(os.path.join(ROOT, "src/layers", name), encoding="utf-8").read() for name in files)
+    own = [layer for layer in sorted(layers) if f'"{layer}"' in text]
+    return ",".join(own or ["conv2d", "linear"])
 
 
 def tests_of(path, layers):
     """The tests for flips in a file, with its own layers for OWN."""
     own = own_layers(path, layers)
-    chosen = [test for test in TESTS if re.search(test[0], path) and (own or OWN not in test)]
-    return [tuple(own if word == OWN else word for word in test) for test in chosen]
+    return [tuple(own if word == OWN else word for word in test) for test in TESTS if re.search(test[0], path)]
 
 
 def try_flip(build, site, layers_there):
@@ -366,7 +377,7 @@ def try_flip(build, site, layers_there):
 def layers_with_gradient(build):
     output = subprocess.run([os.path.join(build, "tests/layers/generic"), "--layers"], stdout=subprocess.PIPE, text=True,
                             check=True).stdout
-    return {line.split()[0] for line in output.splitlines() if line.endswith(" backward")}
+    return {line.split()[0] for line in output.splitlines() if line.endswith(" backward")} - FLAT
 
 
 def main():
