@@ -74,8 +74,7 @@ static void run_forward(check *k, bdl_model *model, int n_in)
     float *const src = (float *)(void *)make_doubles(k->arena, n_src);
     float *const dst = (float *)(void *)make_doubles(k->arena, n_dst + 1);
     const float before = dst[0] = 42;
-    if (is_ok(k, "forward of no samples", bdl_model_forward(model, NULL, 0, NULL)) &&
-        is_ok(k, "forward of no samples", bdl_model_forward(model, src, 0, dst)) &&
+    if (is_ok(k, "forward of no samples", bdl_model_forward(model, src, 0, dst)) &&
         memcmp(dst, &before, sizeof before) != 0) {
         complain(k, "forward of no samples wrote");
     }
