@@ -35,9 +35,14 @@ bool bdl__is_directory(const char *path)
 
 static bdl_status make_directory(const char *path)
 {
-    if (mkdir(path, 0777) == 0 || bdl__is_directory(path)) {
+    if (mkdir(path, 0777) == 0) {
         return BDL_OK;
     }
+    const int reason = errno; /* the next line sets its own */
+    if (bdl__is_directory(path)) {
+        return BDL_OK;
+    }
+    errno = reason;
     return bdl__fail_errno("make the directory", path);
 }
 

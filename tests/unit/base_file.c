@@ -192,6 +192,19 @@ BDL_TEST(writing_leaves_no_temporary_file)
     bdl__arena_free(&arena);
 }
 
+/* The link is in the way of the directory, and what it points at is not there: the former is the reason. */
+BDL_TEST(a_directory_that_cannot_be_made_says_why)
+{
+    bdl__arena arena;
+    bdl__arena_init(&arena, bdl__default_allocator());
+    const char *const dangling = path_of(&arena, "dangling");
+    REQUIRE(symlink("nowhere", dangling) == 0);
+    CHECK_EQ_I64(bdl__make_directories(dangling), BDL_ERR_IO);
+    CHECK_STR_HAS(bdl_last_error(), "/dangling': File exists");
+    CHECK(unlink(dangling) == 0);
+    bdl__arena_free(&arena);
+}
+
 BDL_TEST(directories_are_made_listed_and_removed)
 {
     bdl__arena arena;
@@ -269,5 +282,6 @@ BDL_TEST(reading_survives_each_failed_allocation)
 BDL_TEST_MAIN(reads_what_was_written, reads_files_whose_size_is_not_known,
               a_pipe_without_a_writer_is_empty, errors_name_the_path_and_the_reason,
               inflates_up_to_the_cap, damaged_gzip_files_are_refused,
-              writing_leaves_no_temporary_file, directories_are_made_listed_and_removed,
+              writing_leaves_no_temporary_file, a_directory_that_cannot_be_made_says_why,
+              directories_are_made_listed_and_removed,
               paths_are_joined_by_one_slash, reading_survives_each_failed_allocation)
