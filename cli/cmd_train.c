@@ -224,7 +224,7 @@ static void print_summary(const progress *p, const bdl_trainer *trainer)
         print_json_summary(p, hex, saved, checkpoint);
         return;
     }
-    if (p->command->quiet) {
+    if (p->command->quiet || !is_kept) { /* the error says that nothing was trained */
         return;
     }
     print_training(p);

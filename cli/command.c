@@ -50,6 +50,13 @@ int usage_error(const command *c, const char *format, ...)
     return EXIT_USAGE;
 }
 
+/* Usage is wrong as the library has said, whose text begins with the verb already. */
+static int option_error(const command *c)
+{
+    complain("bdl: %s (bdl %s --help)", bdl_last_error(), c->verb);
+    return EXIT_USAGE;
+}
+
 /* ---- signals ------------------------------------------------------------------------------------ */
 
 static void on_signal(int number)
@@ -194,7 +201,7 @@ static int parse_one(command *c, int i, int *error)
         return -1;
     }
     if (status != BDL_OK) {
-        *error = usage_error(c, "%s", bdl_last_error());
+        *error = option_error(c);
         return -1;
     }
     return 1 + (!equals && !is_switch);
@@ -291,7 +298,7 @@ int open_command(command *c, const char *first)
         return printed;
     }
     if (code == EXIT_FINE && first && bdl_options_check(c->options) != BDL_OK) {
-        return usage_error(c, "%s", bdl_last_error());
+        return option_error(c);
     }
     return code;
 }

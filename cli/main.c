@@ -106,6 +106,21 @@ static int close_stdout(int code)
     return code;
 }
 
+/* `arguments` are those after the verb. */
+static int run_verb(const char *name, int n, char **arguments)
+{
+    for (int i = 0; i < N_VERBS; i++) {
+        if (strcmp(name, verbs[i].name) == 0 ||
+            (strcmp(name, "--version") == 0 && strcmp(verbs[i].name, "version") == 0)) {
+            command c = {.verb = verbs[i].name, .argc = n, .argv = arguments};
+            const int code = verbs[i].run(&c);
+            close_command(&c);
+            return close_stdout(code);
+        }
+    }
+    return unknown_verb(name);
+}
+
 int main(int argc, char **argv)
 {
     if (!hold_standard_files()) {
@@ -117,18 +132,13 @@ int main(int argc, char **argv)
         return EXIT_USAGE;
     }
     const char *const name = argv[1];
-    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+    const bool is_help = strcmp(name, "help") == 0;
+    if (is_help && argc == 3 && argv[2][0] != '-') { /* 'help VERB' is 'VERB --help' */
+        return run_verb(argv[2], 1, (char *[]){"--help", NULL});
+    }
+    if (is_help || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
         print_usage(stdout);
         return EXIT_FINE;
     }
-    for (int i = 0; i < N_VERBS; i++) {
-        if (strcmp(name, verbs[i].name) == 0 ||
-            (strcmp(name, "--version") == 0 && strcmp(verbs[i].name, "version") == 0)) {
-            command c = {.verb = verbs[i].name, .argc = argc - 2, .argv = argv + 2};
-            const int code = verbs[i].run(&c);
-            close_command(&c);
-            return close_stdout(code);
-        }
-    }
-    return unknown_verb(name);
+    return run_verb(name, argc - 2, argv + 2);
 }

@@ -28,6 +28,9 @@ def verbs():
         help_text = bdl(verb, "--help").out
         check("  --json " in help_text and "  --threads N " in help_text, help_text)
     refused("layers", "conv2d", "extra", code=2, says="extra")
+    equal(bdl("help", "train").out, bdl("train", "--help").out)
+    equal(bdl("help").out, bdl("--help").out)
+    refused("help", "tran", code=2, says="'train'")
 
 
 @case
@@ -41,6 +44,8 @@ def usage_errors():
     refused("train", "lenet", "--data", code=2, says="needs a value")
     refused("train", "lenet", "--dat", code=2, says="'data'")
     refused("train", "-x", code=2, says="two hyphens")
+    text = refused("train", "lenet", "--data", DIGITS, "--batch", "0", code=2)
+    check(text.startswith("bdl: train: batch must be"), text)
     for batch in ("0", "-3", "99999999999999999999", "", "many", "1.5"):
         refused("train", "lenet", "--data", DIGITS, "--batch", batch, code=2, says="batch")
     refused("train", "lenet", "--data", DIGITS, "--batch=0", code=2, says="batch")
