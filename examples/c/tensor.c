@@ -56,7 +56,7 @@ int main(void)
     /* Errors say what was expected and what was found. */
     bdl_tensor *wrong = NULL;
     if (bdl_tensor_add(x, ones, &wrong) != BDL_OK) {
-        printf("add: %s\n", bdl_last_error());
+        printf("as it should be, refused: %s\n", bdl_last_error());
     }
 
     bdl_tensor_free(ones);

@@ -31,9 +31,9 @@ static void list_layers(bdl__text *out)
 
 static void describe_layer(const bdl__layer *layer, bdl__text *out)
 {
-    bdl__text_append(out, "%s (%s): %s\n\n%s\n\n", layer->name, kind_name(layer->kind),
-                     layer->summary, layer->doc);
-    bdl__text_append(out, "inputs: %s\n", layer->ports);
+    bdl__text_append(out, "%s (%s): %s\n\n", layer->name, kind_name(layer->kind), layer->summary);
+    bdl__help_words(layer->doc, 0, out);
+    bdl__text_append(out, "\n\ninputs: %s\n", layer->ports);
     bdl__text_append(out, "names: PyTorch %s, Torch %s, Keras %s\n",
                      layer->names.pytorch ? layer->names.pytorch : "-",
                      layer->names.torch ? layer->names.torch : "-",

@@ -138,4 +138,7 @@ void bdl__schema_dump(const bdl__schema *schema, bdl__json_writer *writer);
 /* Help text: one line a field, "  name  type=default  doc", wrapped at 100 columns. */
 void bdl__schema_help(const bdl__schema *schema, bdl__text *out);
 
+/* The words of `doc` as lines of help, each from `column` on; the first is not indented, the last not ended. */
+void bdl__help_words(const char *doc, size_t column, bdl__text *out);
+
 #endif

@@ -311,8 +311,7 @@ static void help_head(const bdl__schema *schema, const bdl__field *field, int na
     }
 }
 
-/* The doc's words from `column` on, wrapped. */
-static void help_doc(const char *doc, size_t column, bdl__text *out)
+void bdl__help_words(const char *doc, size_t column, bdl__text *out)
 {
     size_t at = column;
     const char *p = doc + strspn(doc, " \n");
@@ -366,7 +365,7 @@ void bdl__schema_help(const bdl__schema *schema, bdl__text *out)
         } else {
             bdl__text_append(out, "\n%*s", (int)column, "");
         }
-        help_doc(field->doc == NULL ? "" : field->doc, column, out);
+        bdl__help_words(field->doc == NULL ? "" : field->doc, column, out);
         bdl__text_append(out, "\n");
     }
 }

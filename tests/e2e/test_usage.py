@@ -149,7 +149,8 @@ def models_in_json():
 @case
 def listings():
     check("conv2d" in bdl("layers").out)
-    check("out_channels" in bdl("layers", "conv2d").out)
+    text = bdl("layers", "conv2d").out
+    check("out_channels" in text and max(map(len, text.splitlines())) <= 100, text)
     schema = json.loads(bdl("schema", "--json").out)
     names = {key: {entry["name"] for entry in schema[key]} for key in schema if isinstance(schema[key], list)}
     check("conv2d" in names["layers"] and "sgd" in names["optimizers"] and "cosine" in names["schedules"])
