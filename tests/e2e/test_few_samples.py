@@ -21,7 +21,7 @@ def need_onednn():
 def plans_name_what_computes():
     need_onednn()
     plan = predicting_plan("vgg_cifar", 1)
-    check("inference plan" in plan and "1 parts of 1 lanes" in plan, plan)
+    check("inference plan" in plan and "1 part of 1 lane," in plan, plan)
     convolutions = [line for line in plan.splitlines() if " conv2d " in line and "->" in line]
     check(len(convolutions) == 13 and all(line.endswith("onednn") for line in convolutions), plan)
     equal(predicting_plan("vgg_cifar", 2), plan)
