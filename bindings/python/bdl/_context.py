@@ -136,10 +136,21 @@ class _Call(threading.Thread):
             try:
                 request = self.requests.get(timeout=POLL_SECONDS)
             except queue.Empty:
-                continue
+                if self.is_alive():
+                    continue
+                return
             if request is None:
                 return
             request()
+
+    def finish(self) -> None:
+        """As serve, and lets nothing end the wait: C works in the arrays of who called."""
+        while self.is_alive():
+            try:
+                self.serve()
+                self.join()
+            except BaseException:  # such as a second Ctrl-C: the first has cancelled the call
+                continue
 
 
 def on_caller_thread(function: Callable[[], None]) -> None:
@@ -172,13 +183,12 @@ def long_call(handle: Handle, function: Callable[[], T]) -> T:
         return function()
     pointer = handle.context.pointer
     running = _Call(function)
-    running.start()
     try:
+        running.start()
         running.serve()
     except BaseException:
         _lib.library().bdl_context_cancel(pointer)
-        running.serve()
-        running.join()
+        running.finish()
         _lib.library().bdl_context_clear_cancel(pointer)
         raise
     running.join()

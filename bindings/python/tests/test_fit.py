@@ -412,6 +412,32 @@ except KeyboardInterrupt:
     assert child(script).stdout == "interrupted 0.0\n"
 
 
+def test_a_second_ctrl_c_does_not_leave_a_call_behind(child):
+    """The call works in arrays that are freed when the exception has passed."""
+    script = """
+import os, signal, time
+import numpy as np
+import bdl
+from bdl import nn
+from bdl._context import long_call
+model, ended = nn.Sequential(nn.Linear(2), input_shape=(3,)), []
+
+def call():
+    for _ in range(3):
+        time.sleep(0.3)
+        os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.3)
+    ended.append(True)
+
+try:
+    long_call(model._handle, call)
+except KeyboardInterrupt:
+    print("interrupted", ended, model.predict(np.ones((4, 3), np.float32)).shape)
+"""
+    result = child(script)
+    assert result.stdout == "interrupted [True] (4, 2)\n", result.stdout + result.stderr
+
+
 @pytest.mark.parametrize("call", ["forward", "predict"])
 def test_ctrl_c_ends_computing(child, call):
     done = child(
