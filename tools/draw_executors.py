@@ -52,7 +52,7 @@ def box(x, y, width, height, color):
 def draw_lanes(tasks, removed):
     """The lanes, and the height below which there is room."""
     start, end = min(task[1] for task in tasks), max(task[2] for task in tasks)
-    lanes = sorted({task[0] for task in tasks}, key=int)
+    lanes = sorted({task[0] for task in tasks}, key=lambda name: (len(name), name))  # 2 before 10; "driver" in local mode
 
     def at(seconds):
         return LEFT + (WIDTH - RIGHT - LEFT) * (seconds - start) / (end - start)
