@@ -30,7 +30,7 @@ static const bdl__area *output_of(const bdl__plan *plan, const bdl__graph *graph
             return bdl__plan_area(plan, plan->steps[i].dst_area[0]);
         }
     }
-    CHECK(!"there is such a node");
+    CHECK(false); /* there is no such node */
     return NULL;
 }
 
