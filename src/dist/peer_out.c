@@ -207,6 +207,22 @@ static ssize_t write_some(bdl__peer *peer)
     return written;
 }
 
+/* A peer that goes because of a failure says so first: that is read before the broken connection counts. */
+static void lose(bdl__group *group, bdl__peer *peer, int error, double now)
+{
+    do {
+        bdl__peer_receive(group, peer, now);
+    } while (peer->wire.fd >= 0 && peer->may_have_more);
+    if (peer->wire.fd < 0) {
+        return;
+    }
+    if (!peer->has_left) {
+        bdl__group_fail(group, peer->rank, BDL_ERR_IO, "the connection to it (%s) broke: %s",
+                        peer->address, strerror(error));
+    }
+    bdl__peer_reset(group, peer);
+}
+
 void bdl__peer_flush(bdl__group *group, bdl__peer *peer, double now)
 {
     size_t budget = BYTES_PER_TURN;
@@ -219,12 +235,7 @@ void bdl__peer_flush(bdl__group *group, bdl__peer *peer, double now)
         const ssize_t n = write_some(peer);
         if (n < 0) {
             if (errno != EAGAIN && errno != EWOULDBLOCK) {
-                if (!peer->has_left) {
-                    bdl__group_fail(group, peer->rank, BDL_ERR_IO,
-                                    "the connection to it (%s) broke: %s", peer->address,
-                                    strerror(errno));
-                }
-                bdl__peer_reset(group, peer);
+                lose(group, peer, errno, now);
             }
             return;
         }
