@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* ctest: timeout=900 */
 /*
  * Convolution against a plain sum in double precision, on every target that runs here: outputs,
  * both gradients, and the same bits however the batch is cut into parts, calls and team members.
@@ -155,7 +156,7 @@ static void compare_cuts(struct fake *f)
                                {.parts_per_call = 2 * slice, .team_size = 5, .many = true}};
     size_t size;
     char *want = snapshot(f, &size);
-    for (int i = 0; i < (int)BDL__COUNT_OF(cuts); i++) {
+    for (int i = 0; i < (int)BDL__COUNT_OF(cuts); i += bdl_test_small() ? 2 : 1) {
         fake_run(f, &cuts[i], 4 << 20);
         char *got = snapshot(f, &size);
         check(memcmp(want, got, size) == 0);
@@ -265,7 +266,7 @@ static void corners(bdl__target target)
     const bdl__precision precision =
         target == BDL__TARGET_F64 ? BDL__F64_PRECISION : BDL__FP32;
     for (int64_t i = 0; i < BDL__COUNT_OF(corner_cases); i++) {
-        try_config(&corner_cases[i], target, precision, 48);
+        try_config(&corner_cases[i], target, precision, bdl_test_small() ? 32 : 48);
     }
 }
 
