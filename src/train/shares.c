@@ -345,8 +345,10 @@ bdl_status bdl__shares_wait(bdl__shares *s, const bdl__bucket *bucket)
 {
     const int64_t n_foreign = s->ranks->reduce.n_nodes - own_nodes(s);
     const int64_t before = bucket - s->buckets - s->first_own;
-    BDL__TRY(
-        bdl__group_wait_all(s->ranks->group, s->arriving.all + before * n_foreign, n_foreign));
+    if (n_foreign > 0) { /* there are no requests otherwise */
+        BDL__TRY(
+            bdl__group_wait_all(s->ranks->group, s->arriving.all + before * n_foreign, n_foreign));
+    }
     place_nodes(s, bucket);
     return BDL_OK;
 }
