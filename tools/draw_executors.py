@@ -14,7 +14,7 @@ import json
 import pathlib
 import sys
 
-WIDTH, LEFT, RIGHT, TOP, LANE = 760, 96, 60, 58, 42
+WIDTH, LEFT, RIGHT, TOP, LANE = 760, 96, 72, 58, 42
 BLOCKS, TRAIN, FAILED, LOSS, SCORE = "#9db7d5", "#1f5fa8", "#d9a0a0", "#1f5fa8", "#c2410c"
 
 
@@ -89,7 +89,7 @@ def draw_legend(y):
 def draw_curves(history, top, bottom):
     right = WIDTH - RIGHT
     most = max(entry["loss"] for entry in history)
-    floor = int(min(entry["top1"] for entry in history) * 100 - 1) / 100
+    floor = int(min(entry["val_top1"] for entry in history) * 100 - 1) / 100
 
     def place(i, share):
         return LEFT + (right - LEFT) * i / max(1, len(history) - 1), bottom - (bottom - top) * share
@@ -100,7 +100,7 @@ def draw_curves(history, top, bottom):
         out.append(text(LEFT - 8, y + 4, f"{most * i / 2:.2f}", "end", LOSS))
         out.append(text(right + 8, y + 4, f"{100 * (floor + (1 - floor) * i / 2):.1f} %", "start", SCORE))
     for color, shares in ((LOSS, [entry["loss"] / most for entry in history]),
-                          (SCORE, [(entry["top1"] - floor) / (1 - floor) for entry in history])):
+                          (SCORE, [(entry["val_top1"] - floor) / (1 - floor) for entry in history])):
         points = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(i, share) for i, share in enumerate(shares)))
         out.append(f'<polyline fill="none" stroke="{color}" stroke-width="2" points="{points}"/>')
     step = max(1, len(history) // 10)
