@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ctest: threads */
+/* ctest: threads timeout=900 */
 /* The same seed gives the same bits, for any number of workers and after a resume; another seed others. */
 #include <bdl/bdl.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ctest: threads */
+/* ctest: threads timeout=900 */
 /*
  * A cancel within an iteration gives it up: weights, running statistics and the method's state stay as they were before
  * it, and training that goes on from there ends with the bits of an undisturbed run.
