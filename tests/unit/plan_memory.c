@@ -22,6 +22,16 @@ static void add(bdl__graph *graph, const char *type, const char *name, const cha
     CHECK_OK(bdl__graph_add_text(graph, type, name, params, inputs, b ? 2 : 1, NULL));
 }
 
+/* A linear layer, an activation, and dropout after it. */
+static bdl__graph *new_graph_with_dropout(const char *activation)
+{
+    bdl__graph *const graph = new_graph();
+    add(graph, "linear", "fc", "out_features=4", "input", NULL);
+    add(graph, activation, activation, "", "fc", NULL);
+    add(graph, "dropout", "dropout", "p=0.5", activation, NULL);
+    return graph;
+}
+
 /* The area of a node's output. */
 static const bdl__area *output_of(const bdl__plan *plan, const bdl__graph *graph, const char *name)
 {
@@ -58,30 +68,21 @@ static bool is_shared(bdl__graph *graph, const char *first, const char *second)
 
 BDL_TEST(dropout_writes_over_relu)
 {
-    bdl__graph *const g = new_graph();
-    add(g, "linear", "fc", "out_features=4", "input", NULL);
-    add(g, "relu", "relu", "", "fc", NULL);
-    add(g, "dropout", "dropout", "p=0.5", "relu", NULL);
+    bdl__graph *const g = new_graph_with_dropout("relu");
     add(g, "linear", "last", "out_features=2", "dropout", NULL);
     CHECK(is_shared(g, "relu", "dropout"));
 }
 
 BDL_TEST(dropout_keeps_values_that_backward_needs)
 {
-    bdl__graph *const g = new_graph();
-    add(g, "linear", "fc", "out_features=4", "input", NULL);
-    add(g, "tanh", "tanh", "", "fc", NULL); /* its gradient is 1 - tanh^2 */
-    add(g, "dropout", "dropout", "p=0.5", "tanh", NULL);
+    bdl__graph *const g = new_graph_with_dropout("tanh"); /* its gradient is 1 - tanh^2 */
     add(g, "linear", "last", "out_features=2", "dropout", NULL);
     CHECK(!is_shared(g, "tanh", "dropout"));
 }
 
 BDL_TEST(dropout_keeps_values_that_another_layer_reads)
 {
-    bdl__graph *const g = new_graph();
-    add(g, "linear", "fc", "out_features=4", "input", NULL);
-    add(g, "relu", "relu", "", "fc", NULL);
-    add(g, "dropout", "dropout", "p=0.5", "relu", NULL);
+    bdl__graph *const g = new_graph_with_dropout("relu");
     add(g, "add", "sum", "", "dropout", "relu");
     CHECK(!is_shared(g, "relu", "dropout"));
 }
@@ -100,10 +101,7 @@ BDL_TEST(dropout_keeps_signs_that_gradients_of_others_need)
 
 BDL_TEST(dropout_keeps_values_that_are_results)
 {
-    bdl__graph *const g = new_graph();
-    add(g, "linear", "fc", "out_features=4", "input", NULL);
-    add(g, "relu", "relu", "", "fc", NULL);
-    add(g, "dropout", "dropout", "p=0.5", "relu", NULL);
+    bdl__graph *const g = new_graph_with_dropout("relu");
     CHECK_OK(bdl__graph_add_output(g, "relu"));
     CHECK_OK(bdl__graph_add_output(g, "dropout"));
     CHECK(!is_shared(g, "relu", "dropout"));

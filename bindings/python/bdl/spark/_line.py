@@ -5,8 +5,7 @@
     message  bytes of the text (4) | HMAC-SHA256(secret, side + both random parts + number of the message + text) | text (JSON)
 
 A stranger costs a thread for a few seconds and a line in the log; where there are too many, who has been silent the longest
-gives way. Nothing is hidden from who reads the network, so the line
-is not used where Spark encrypts.
+gives way. Nothing is hidden from who reads the network, so the line is not used where Spark encrypts.
 """
 
 from __future__ import annotations
