@@ -314,6 +314,16 @@ done:
     return status;
 }
 
+bool bdl__chain_is_pointwise(const bdl__chain *chain)
+{
+    for (int64_t i = 0; i < bdl__chain_size(chain); i++) {
+        if ((chain->steps[i].transform->flags & BDL__TRANSFORM_POINTWISE) == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bdl_status bdl__chain_plan_create(const bdl_allocator *allocator, const bdl__chain *chain,
                                   const bdl__shape *shape, bdl__element element,
                                   bdl__chain_plan *plan)

@@ -59,6 +59,7 @@ typedef struct bdl__sample {
     bdl__buffer scratch; /* owned: for whoever makes the sample */
     int32_t label;       /* with BDL__LABEL_CLASS */
     const float *target; /* with BDL__LABEL_FLOATS; borrowed from the data set */
+    bool takes_packed;   /* set by the user: values of a packed data set may be bytes, see bdl__dataset */
 } bdl__sample;
 
 void bdl__sample_init(bdl__sample *sample, const bdl_allocator *allocator);
@@ -83,6 +84,7 @@ typedef struct bdl__dataset {
     bdl__shape shape; /* of a sample as read; of images the first one's */
     bdl__element element;
     bool is_fixed_shape; /* false: images may differ in size */
+    bool is_packed;      /* floats, all of which are whole numbers from 0 to 255 and can be had as bytes */
     bdl__label_kind label_kind;
     int64_t n_classes;              /* with BDL__LABEL_CLASS */
     const char *const *class_names; /* [n_classes], or NULL where classes have numbers only */
@@ -249,7 +251,8 @@ bdl_status bdl__rows_wrap(const bdl_allocator *allocator, const bdl__log *log,
 /* ---- transforms ----------------------------------------------------------------------------- */
 
 enum {
-    BDL__TRANSFORM_POINTWISE = 1, /* a value's result depends on it and its channel only */
+    BDL__TRANSFORM_POINTWISE = 1, /* a value's result depends on it and its channel only; the same of a byte and of a
+                                     float */
     BDL__TRANSFORM_RANDOM = 2,    /* draws random numbers in training */
     BDL__TRANSFORM_IMAGE = 4      /* needs (channels, height, width) */
 };

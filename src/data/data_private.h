@@ -54,6 +54,8 @@ bdl_status bdl__chain_run(const bdl__chain *chain, int64_t begin, int64_t end,
                           const bdl__sample *src, bdl__chain_scratch *scratch, bdl__rng *rng,
                           const bdl__sample **result);
 
+bool bdl__chain_is_pointwise(const bdl__chain *chain);
+
 /* What a chain does to samples of one shape: after `n_prefix` steps the values are `element`s of
  * `shape`; if those are bytes, all further steps are pointwise and `tables` says what they do: 256
  * floats for each of n_channels equal runs of the elements. */

@@ -1,28 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Data sets whose rows a program pushes. Of each row the store keeps one record, [values][targets] or
- * [encoded file][targets], and memory keeps its key and label: 20 bytes a row.
- */
+/* Data sets whose rows a program pushes: a record of each (records.h), and in memory its key and label: 20 bytes a row. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cpu.h"
+#include "data/records.h"
 #include "data/rows.h"
-#include "data/store.h"
 
 typedef struct pushed_state {
     bdl__rows_options options; /* strings in the data set's arena, or not used any more */
-    bdl__store *store;         /* owned */
+    bdl__records *records;     /* owned */
     size_t values_size;        /* bytes of a row's values; 0 = encoded */
-    size_t targets_begin;      /* where in a record targets begin; not for encoded rows */
     size_t targets_size;
     bdl__key *keys;  /* owned, [capacity] */
     int64_t capacity;
     int32_t *labels; /* owned, [labels_capacity]; with classes */
     int64_t labels_capacity;
-    uint32_t *sorted; /* owned, [n_sorted] where row first_row + i is in the store; NULL = in order */
+    uint32_t *sorted; /* owned, [n_sorted] which record row first_row + i is; NULL = in order */
     int64_t n_sorted;
-    int64_t n; /* rows in the store */
+    int64_t n; /* records */
     int64_t largest; /* class so far, -1 = none */
     bdl__key key_xor, key_sum;
     bool is_finished, is_broken;
@@ -30,7 +26,7 @@ typedef struct pushed_state {
 
 /* ---- the reader ---- */
 
-/* Where row i is in the store. */
+/* Which record row i is. */
 static int64_t place_of(const bdl__dataset *dataset, int64_t i)
 {
     const pushed_state *state = dataset->state;
@@ -41,15 +37,14 @@ static int64_t place_of(const bdl__dataset *dataset, int64_t i)
 static bdl_status decode_row(const pushed_state *state, int64_t i, bdl__buffer *buffer,
                              bdl__sample *sample)
 {
-    const void *record = NULL;
-    size_t size = 0;
-    BDL__TRY(bdl__store_read(state->store, i, buffer, &record, &size));
-    size -= state->targets_size;
-    BDL__TRY(bdl__image_decode(record, size, state->options.shape.dim[0], "the encoded image",
-                               sample));
+    bdl__record record;
+    BDL__TRY(bdl__records_read(state->records, i, buffer, &record));
+    BDL__TRY(bdl__image_decode(record.bytes, record.values_size, state->options.shape.dim[0],
+                               "the encoded image", sample));
     if (state->targets_size > 0) {
         BDL__TRY(bdl__buffer_need(&sample->scratch, state->targets_size));
-        memcpy(sample->scratch.data, (const char *)record + size, state->targets_size);
+        memcpy(sample->scratch.data, (const char *)record.bytes + record.targets_begin,
+               state->targets_size);
         sample->target = sample->scratch.data;
     }
     return BDL_OK;
@@ -66,15 +61,20 @@ static bdl_status read_row(const bdl__dataset *dataset, int64_t i, bdl__sample *
         bdl__buffer_free(&buffer);
         return status;
     }
-    const void *record = NULL;
-    size_t size = 0;
-    BDL__TRY(bdl__store_read(state->store, i, &sample->buffer, &record, &size));
-    sample->element = dataset->element;
+    bdl__record record;
+    const bool is_packed = bdl__records_is_packed(state->records, i);
+    const bool unpacks = is_packed && !sample->takes_packed;
+    BDL__TRY(bdl__records_read(state->records, i, unpacks ? &sample->scratch : &sample->buffer,
+                               &record));
+    if (unpacks) {
+        BDL__TRY(bdl__records_unpack(state->records, &sample->buffer, &record));
+    }
+    sample->element = is_packed && !unpacks ? BDL__ELEMENT_U8 : dataset->element;
     sample->shape = dataset->shape;
-    sample->data = record;
+    sample->data = record.bytes;
     sample->target = NULL;
     if (state->targets_size > 0) {
-        sample->target = (const void *)((const char *)record + state->targets_begin);
+        sample->target = (const void *)((const char *)record.bytes + record.targets_begin);
     }
     return BDL_OK;
 }
@@ -91,7 +91,7 @@ static void close_set(bdl__dataset *dataset)
     if (state == NULL) {
         return;
     }
-    bdl__store_free(state->store);
+    bdl__records_free(state->records);
     bdl__free(dataset->allocator, state->keys, (size_t)state->capacity * sizeof(bdl__key));
     bdl__free(dataset->allocator, state->labels,
               (size_t)state->labels_capacity * sizeof(int32_t));
@@ -112,7 +112,7 @@ static const char *directory_of(const bdl__rows_options *options)
     return directory != NULL && directory[0] != 0 ? directory : "/tmp";
 }
 
-static bdl_status open_store(bdl__dataset *dataset, const bdl__rows_options *options)
+static bdl_status open_records(bdl__dataset *dataset, const bdl__rows_options *options)
 {
     void *memory = NULL;
     BDL__TRY(bdl__arena_alloc(&dataset->arena, sizeof(pushed_state), &memory));
@@ -132,14 +132,12 @@ static bdl_status open_store(bdl__dataset *dataset, const bdl__rows_options *opt
     if (options->label_kind == BDL__LABEL_FLOATS) {
         state->targets_size = (size_t)bdl__shape_count(&options->target_shape) * sizeof(float);
     }
-    state->targets_begin = state->targets_size > 0
-                               ? bdl__align_up(state->values_size, sizeof(float))
-                               : state->values_size;
-    const bdl__store_options store_options = {
-        .row_size = options->is_encoded ? 0 : state->targets_begin + state->targets_size,
-        .memory_limit = state->options.memory_limit,
-        .directory = state->options.spill_directory};
-    return bdl__store_create(dataset->allocator, &store_options, &state->store);
+    const bdl__records_options records_options = {.values_size = state->values_size,
+                                                  .targets_size = state->targets_size,
+                                                  .element = options->element,
+                                                  .memory_limit = state->options.memory_limit,
+                                                  .directory = state->options.spill_directory};
+    return bdl__records_create(dataset->allocator, &records_options, &state->records);
 }
 
 bdl_status bdl__rows_create(const bdl_allocator *allocator, const bdl__log *log,
@@ -147,7 +145,7 @@ bdl_status bdl__rows_create(const bdl_allocator *allocator, const bdl__log *log,
 {
     bdl__dataset *made;
     BDL__TRY(bdl__rows_describe(allocator, log, options, &made));
-    const bdl_status status = open_store(made, options);
+    const bdl_status status = open_records(made, options);
     if (status != BDL_OK) {
         bdl__dataset_free(made);
         return status;
@@ -251,37 +249,19 @@ static void compute_keys(void *arg, int64_t begin, int64_t end, int worker)
     bdl__sample_free(&sample);
 }
 
-/* One row's record, from its two parts. */
-static bdl_status append_record(pushed_state *state, const bdl__rows *rows, int64_t i,
-                                bdl__buffer *record)
+static bdl_status append_rows(pushed_state *state, const bdl__rows *rows)
 {
-    const bool is_encoded = state->values_size == 0;
-    const size_t values_size = is_encoded ? (size_t)rows->sizes[i] : state->values_size;
-    const size_t targets_begin = is_encoded ? values_size : state->targets_begin;
-    const char *values = rows->values;
-    const char *targets = (const char *)rows->targets + (size_t)i * state->targets_size;
-    BDL__TRY(bdl__buffer_need(record, targets_begin + state->targets_size));
-    char *bytes = record->data;
-    memcpy(bytes, is_encoded ? rows->files[i] : values + (size_t)i * values_size, values_size);
-    memcpy(bytes + targets_begin, targets, state->targets_size);
-    return bdl__store_append(state->store, bytes, targets_begin + state->targets_size);
-}
-
-static bdl_status append_rows(const bdl__dataset *dataset, pushed_state *state,
-                              const bdl__rows *rows)
-{
-    if (state->targets_size == 0 && state->values_size > 0) {
-        return bdl__store_append_many(state->store, rows->values, rows->n);
+    for (int64_t i = 0; i < rows->n; i++) {
+        const bool is_encoded = state->values_size == 0;
+        const size_t size = is_encoded ? (size_t)rows->sizes[i] : state->values_size;
+        const void *values =
+            is_encoded ? rows->files[i] : (const char *)rows->values + (size_t)i * size;
+        const void *targets = state->targets_size > 0
+                                  ? (const char *)rows->targets + (size_t)i * state->targets_size
+                                  : NULL;
+        BDL__TRY(bdl__records_append(state->records, values, size, targets));
     }
-    bdl__buffer record = {.allocator = dataset->allocator};
-    bdl_status status = BDL_OK;
-    for (int64_t i = 0; i < rows->n && status == BDL_OK; i++) {
-        status = state->targets_size == 0
-                     ? bdl__store_append(state->store, rows->files[i], (size_t)rows->sizes[i])
-                     : append_record(state, rows, i, &record);
-    }
-    bdl__buffer_free(&record);
-    return status;
+    return BDL_OK;
 }
 
 static void count_key(pushed_state *state, bdl__key key)
@@ -334,7 +314,7 @@ bdl_status bdl__rows_push(bdl__dataset *dataset, bdl__pool *pool, const bdl__row
     BDL__TRY(bdl__data_parallel(pool, rows->n, 64, compute_keys, &work));
     BDL__CHECK(!atomic_load(&work.is_failed), BDL_ERR_OUT_OF_MEMORY,
                "data '%s': no memory for the keys of rows", dataset->text);
-    const bdl_status status = append_rows(dataset, state, rows);
+    const bdl_status status = append_rows(state, rows);
     if (status != BDL_OK) {
         state->is_broken = true;
         return bdl__fail_in(status, "data '%s'", dataset->text);
@@ -362,7 +342,7 @@ bdl_status bdl__rows_finish(bdl__dataset *dataset)
 {
     BDL__TRY(need_open(dataset));
     pushed_state *state = dataset->state;
-    bdl_status status = bdl__store_seal(state->store);
+    bdl_status status = bdl__records_seal(state->records);
     state->is_broken = status != BDL_OK;
     if (dataset->label_kind == BDL__LABEL_CLASS && state->options.n_classes == 0) {
         dataset->n_classes = state->largest + 1;
@@ -373,6 +353,7 @@ bdl_status bdl__rows_finish(bdl__dataset *dataset)
     if (status != BDL_OK) {
         return bdl__fail_in(status, "data '%s'", dataset->text);
     }
+    dataset->is_packed = bdl__records_are_packed(state->records);
     state->is_finished = true;
     return BDL_OK;
 }
@@ -385,7 +366,7 @@ static bdl__rows_options options_like(const bdl__dataset *dataset)
     bdl__rows_options options = {.shape = dataset->shape, .element = dataset->element};
     if (dataset->reader == &pushed_reader) {
         const pushed_state *state = dataset->state;
-        const int64_t left = state->options.memory_limit - bdl__store_memory(state->store);
+        const int64_t left = state->options.memory_limit - bdl__records_memory(state->records);
         options = state->options;
         options.memory_limit = BDL__MAX(left, INT64_C(1));
     }
@@ -412,7 +393,11 @@ bdl_status bdl__rows_record(const bdl__dataset *dataset, int64_t i, bdl__sample 
         const pushed_state *state = dataset->state;
         const int64_t place = place_of(dataset, i);
         record->label = state->labels != NULL ? state->labels[place] : 0;
-        return bdl__store_read(state->store, place, &sample->buffer, &record->bytes, &record->size);
+        bdl__record kept;
+        BDL__TRY(bdl__records_read(state->records, place, &sample->buffer, &kept));
+        record->bytes = kept.bytes;
+        record->size = kept.size;
+        return BDL_OK;
     }
     BDL__TRY(bdl__dataset_read(dataset, i, sample));
     const size_t values_size = (size_t)bdl__shape_count(&sample->shape) *
@@ -435,12 +420,8 @@ bdl_status bdl__rows_record(const bdl__dataset *dataset, int64_t i, bdl__sample 
 bdl_status bdl__rows_add_record(bdl__dataset *dataset, const bdl__row_record *record)
 {
     pushed_state *state = dataset->state;
-    const size_t row_size = state->targets_begin + state->targets_size;
-    BDL__CHECK(state->values_size == 0 ? record->size > state->targets_size : record->size == row_size,
-               BDL_ERR_FORMAT, "data '%s': a row has %zu bytes instead of %zu", dataset->text,
-               record->size, row_size);
     BDL__TRY(grow(dataset, state, state->n + 1));
-    const bdl_status status = bdl__store_append(state->store, record->bytes, record->size);
+    const bdl_status status = bdl__records_append_record(state->records, record->bytes, record->size);
     if (status != BDL_OK) {
         return bdl__fail_in(status, "data '%s'", dataset->text);
     }
@@ -459,7 +440,7 @@ bdl_status bdl__rows_finish_sorted(bdl__dataset *dataset, int64_t n, int64_t fir
     pushed_state *state = dataset->state;
     void *sorted = NULL, *scratch = NULL;
     const size_t size = (size_t)state->n * sizeof(uint32_t);
-    BDL__TRY(bdl__store_seal(state->store));
+    BDL__TRY(bdl__records_seal(state->records));
     BDL__TRY(bdl__alloc(dataset->allocator, size, &sorted));
     state->sorted = sorted;
     state->n_sorted = state->n;
@@ -473,6 +454,7 @@ bdl_status bdl__rows_finish_sorted(bdl__dataset *dataset, int64_t n, int64_t fir
     dataset->is_sorted = true;
     dataset->n_classes = n_classes;
     dataset->shape = *shape;
+    dataset->is_packed = bdl__records_are_packed(state->records);
     state->is_finished = true;
     return status;
 }
@@ -490,10 +472,10 @@ bdl_status bdl__rows_get_stats(const bdl__dataset *dataset, bdl__rows_stats *sta
         return BDL_OK;
     }
     const pushed_state *state = dataset->state;
-    stats->memory_size = bdl__store_memory(state->store) +
+    stats->memory_size = bdl__records_memory(state->records) +
                          state->capacity * (int64_t)sizeof(bdl__key) +
                          state->labels_capacity * (int64_t)sizeof(int32_t);
-    stats->spilled_size = bdl__store_spilled(state->store);
+    stats->spilled_size = bdl__records_spilled(state->records);
     stats->key_xor = state->key_xor;
     stats->key_sum = state->key_sum;
     return BDL_OK;

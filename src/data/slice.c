@@ -22,10 +22,12 @@ bdl_status bdl__slice_plan_init(const bdl_allocator *allocator, const bdl__datas
 {
     *plan = (bdl__slice_plan){.dataset = dataset,
                               .chain = chain,
+                              .takes_packed = dataset->is_packed && bdl__chain_is_pointwise(chain),
                               .is_training = options->is_training,
                               .seed = options->seed,
                               .most_broken = options->most_broken};
-    BDL__TRY(bdl__chain_plan_create(allocator, chain, &dataset->shape, dataset->element,
+    BDL__TRY(bdl__chain_plan_create(allocator, chain, &dataset->shape,
+                                    plan->takes_packed ? BDL__ELEMENT_U8 : dataset->element,
                                     &plan->chain_plan));
     plan->shape = plan->chain_plan.shape;
     const bool is_f64 = options->real_size == 8 && options->lanes == 1;
@@ -168,6 +170,7 @@ static bdl_status gather_row(bdl__slice_plan *plan, bdl__slice_scratch *scratch,
                              int64_t row, int i, gathered *all, bool *is_broken)
 {
     bdl__sample *sample = &scratch->sample;
+    sample->takes_packed = plan->takes_packed;
     BDL__TRY(read_row(plan, row, sample, is_broken));
     if (*is_broken) {
         return BDL_OK;

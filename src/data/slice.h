@@ -10,6 +10,7 @@ typedef struct bdl__slice_plan {
     const bdl__dataset *dataset; /* borrowed */
     const bdl__chain *chain;     /* borrowed */
     const bdl__order *order;     /* borrowed; NULL without shuffling */
+    bool takes_packed;           /* values of a packed data set are read as bytes */
     bdl__chain_plan chain_plan;  /* owned */
     bdl__shape shape;            /* after the chain */
     bdl__lanes input;

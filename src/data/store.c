@@ -256,15 +256,6 @@ bdl_status bdl__store_append(bdl__store *store, const void *row, size_t size)
     return BDL_OK;
 }
 
-bdl_status bdl__store_append_many(bdl__store *store, const void *rows, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++) {
-        BDL__TRY(bdl__store_append(store, (const char *)rows + (size_t)i * store->row_size,
-                                   store->row_size));
-    }
-    return BDL_OK;
-}
-
 /* ---- reading ---- */
 
 static bdl_status read_file(const bdl__store *store, uint64_t offset, size_t size, char *to)

@@ -22,8 +22,6 @@ void bdl__store_free(bdl__store *store); /* NULL ok; the file's space is free th
 
 /* Adds a row of `size` bytes (the row_size, where there is one). After a failure the store can only be freed. */
 bdl_status bdl__store_append(bdl__store *store, const void *row, size_t size);
-/* Adds n rows of row_size bytes that follow each other. */
-bdl_status bdl__store_append_many(bdl__store *store, const void *rows, int64_t n);
 /* After the last row, before the first read: what is still in the write buffer goes to the file. */
 bdl_status bdl__store_seal(bdl__store *store);
 

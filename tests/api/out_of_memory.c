@@ -264,7 +264,7 @@ static bdl_status push_rows(bdl_context *context)
     rows.label_kind = BDL_LABEL_CLASS;
     rows.memory_limit = 1;
     for (int i = 0; i < 40 * 5; i++) {
-        values[i] = (float)(i * 7 % 11);
+        values[i] = (float)(i * 7 % 11) + (i == 100 ? 0.5f : 0.0f); /* whole numbers are kept in another way */
         labels[i / 5] = i / 5 % 3;
     }
     bdl_status status = bdl_data_create(context, &rows, &data);

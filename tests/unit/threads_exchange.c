@@ -19,6 +19,7 @@ typedef struct scenario {
     int64_t batch;
     bool has_targets; /* else classes */
     bool is_wrapped;
+    bool is_whole; /* values are whole numbers, but for those of 30 rows */
     int64_t memory_limit;
     int bad_rank; /* pushes rows of another shape; -1 = none */
     const char *lost_directory; /* where rank 1 spills; removed before the exchange; NULL = none */
@@ -34,6 +35,9 @@ static void row_values(const scenario *s, int64_t i, float values[COUNT], double
 {
     for (int k = 0; k < COUNT; k++) {
         values[k] = (float)(s->content[i] % 1000) + (float)k * 0.25f + (float)(s->content[i] / 1000);
+        if (s->is_whole) {
+            values[k] = (float)((s->content[i] >> 4 * k) % 256) + (i % 32 == 31 && i < 960 ? 0.5f : 0);
+        }
     }
     *label = s->content[i] % 7;
     targets[0] = (float)s->content[i];
@@ -279,6 +283,22 @@ BDL_TEST(targets_and_wrapped_rows_travel_too)
     free(s);
 }
 
+/* Ranks keep them in one way or another, as their rows come. */
+BDL_TEST(whole_numbers_travel_too)
+{
+    for (int i = 0; i < 4; i++) {
+        scenario *const s = new_scenario(i % 2 == 0 ? 2000 : 30); /* 30: whole numbers all of them */
+        REQUIRE(s != NULL);
+        s->is_whole = true;
+        s->has_targets = i >= 2;
+        s->memory_limit = i % 2;
+        find_truth(s);
+        deal(s, 3);
+        run_scenario(s, 3);
+        free(s);
+    }
+}
+
 BDL_TEST(equal_rows_are_cut_by_count)
 {
     scenario *const s = new_scenario(1500);
@@ -363,6 +383,7 @@ BDL_TEST(ranks_with_other_rows_are_refused)
 }
 
 BDL_TEST_MAIN(ranks_get_the_rows_of_their_shards, targets_and_wrapped_rows_travel_too,
+              whole_numbers_travel_too,
               equal_rows_are_cut_by_count, ranks_may_push_nothing_and_get_nothing,
               rows_beyond_the_limit_are_spilled_where_they_arrive,
               a_rank_that_cannot_store_rows_ends_all, ranks_with_other_rows_are_refused)
