@@ -356,6 +356,12 @@ BDL_API bdl_status bdl_trainer_create_on(bdl_context *context, const bdl_options
  *  checkpoints are on and this run has trained at least one iteration) and the status is BDL_ERR_CANCELLED. `fn` [nullable] is called on this thread.
  *  @since 0.1 */
 BDL_API bdl_status bdl_trainer_run(bdl_trainer *trainer, bdl_event_fn fn, void *user);
+/** Ends the run of this trainer, and of no other, as a cancel of its context would: with a checkpoint as bdl_trainer_run
+ *  says, an iteration that has not updated anything given up, and BDL_ERR_CANCELLED. In a group one rank's stop ends the
+ *  run on all. A stop before bdl_trainer_run ends the run that follows; the end of a run takes it back, so that another
+ *  call of bdl_trainer_run goes on where this one stopped. From any thread, from `fn`, and from a signal handler. NULL is
+ *  fine. @since 0.1 */
+BDL_API void bdl_trainer_stop(bdl_trainer *trainer);
 /** Saves the model as it is now into a directory: model.json and weights.safetensors. @since 0.1 */
 BDL_API bdl_status bdl_trainer_save(const bdl_trainer *trainer, const char *directory);
 /** Writes a checkpoint of the trainer's state into `path`, which option `start` of another run can go on from. In a

@@ -12,7 +12,7 @@ struct bdl_context {
     bdl__log log;
     bdl__pool *pool;
     bdl__target target;
-    _Atomic int cancel;
+    bdl__cancel cancel;
 };
 
 /* Fails with BDL_ERR_FORKED in a child that was forked after the context was made. */

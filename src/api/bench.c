@@ -36,21 +36,17 @@ static double peak_rss_mib(void)
 /* ---- training ----------------------------------------------------------------------------------- */
 
 typedef struct training {
-    const bdl_context *context;
     bdl__measured *measured;
     double seconds;
     double window_start;
     int64_t window_iteration, batch;
-    _Atomic int stop;
+    bdl__cancel stop;
 } training;
 
 static void on_event(void *arg, const bdl__event *e)
 {
     training *const t = arg;
     const double now = e->seconds;
-    if (t->context->cancel) {
-        t->stop = 1;
-    }
     if (e->kind != BDL__EVENT_STEP || now < WARM_UP_SECONDS) {
         t->window_start = now;
         t->window_iteration = e->iteration;
@@ -63,7 +59,7 @@ static void on_event(void *arg, const bdl__event *e)
         t->window_iteration = e->iteration;
     }
     if (now >= t->seconds + WARM_UP_SECONDS && t->measured->n > 0) {
-        t->stop = 1;
+        atomic_store(&t->stop.is_asked, 1);
     }
 }
 
@@ -71,7 +67,10 @@ static bdl_status bench_train(bdl_context *context, const char *model, const cha
                               const char *optim, const char *precision, int64_t batch,
                               double seconds, bdl__measured *measured)
 {
-    training t = {.context = context, .measured = measured, .seconds = seconds, .batch = batch};
+    training t = {.measured = measured,
+                  .seconds = seconds,
+                  .batch = batch,
+                  .stop = {.outer = &context->cancel}};
     bdl__session session = bdl__context_session(context);
     bdl__arena arena;
     bdl__train_params params;
@@ -88,7 +87,7 @@ static bdl_status bench_train(bdl_context *context, const char *model, const cha
     params.epochs = INT32_MAX;
     BDL__TRY_DONE(status, bdl__trainer_create(&session, &params, NULL, &trainer));
     status = bdl__trainer_run(trainer, on_event, &t);
-    status = status == BDL_ERR_CANCELLED && !context->cancel ? BDL_OK : status;
+    status = status == BDL_ERR_CANCELLED && !bdl__is_cancelled(&context->cancel) ? BDL_OK : status;
 done:
     bdl__trainer_free(trainer);
     bdl__arena_free(&arena);
@@ -184,7 +183,7 @@ static bdl_status bench_forward(bdl_context *context, const char *name, int64_t 
         if (before - start >= WARM_UP_SECONDS) {
             measured->value[measured->n++] = (double)n / (bdl__now() - before);
         }
-        status = context->cancel ? bdl__fail(BDL_ERR_CANCELLED, "cancelled") : BDL_OK;
+        status = bdl__is_cancelled(&context->cancel) ? bdl__fail(BDL_ERR_CANCELLED, "cancelled") : BDL_OK;
         if (status != BDL_OK) {
             goto done;
         }

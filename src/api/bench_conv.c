@@ -399,7 +399,7 @@ static bdl_status run_shape(const struct suite *suite, const struct shape *s, in
             status = time_dnnl(&j, pass, suite->seconds, &dnnl);
         }
         write_line(suite, &j, pass, t, dnnl);
-        if (status == BDL_OK && suite->context->cancel) {
+        if (status == BDL_OK && bdl__is_cancelled(&suite->context->cancel)) {
             status = bdl__fail(BDL_ERR_CANCELLED, "cancelled");
         }
     }

@@ -54,7 +54,7 @@ bdl_status bdl__bench_push(bdl_context *context, bool spills, double seconds,
         if (counts) {
             measured->value[measured->n++] = rate;
         }
-        status = status == BDL_OK && context->cancel ? bdl__fail(BDL_ERR_CANCELLED, "cancelled") : status;
+        status = status == BDL_OK && bdl__is_cancelled(&context->cancel) ? bdl__fail(BDL_ERR_CANCELLED, "cancelled") : status;
     }
     bdl__free(&context->allocator, memory, values_size);
     return status;

@@ -31,7 +31,6 @@ bdl_status bdl_context_create(const bdl_context_options *options, bdl_context **
     bdl_context *const made = memory;
     made->allocator = *allocator;
     made->log = (bdl__log){.fn = o->log, .user = o->log_user, .level = (bdl__log_level)o->log_level};
-    atomic_init(&made->cancel, 0);
     bdl_status status = bdl__target_choose(&made->target);
     if (status == BDL_OK) {
         const int n = o->n_threads ? o->n_threads : default_threads();
@@ -54,9 +53,9 @@ void bdl_context_free(bdl_context *context)
     }
 }
 
-void bdl_context_cancel(bdl_context *context) { atomic_store(&context->cancel, 1); }
+void bdl_context_cancel(bdl_context *context) { atomic_store(&context->cancel.is_asked, 1); }
 
-void bdl_context_clear_cancel(bdl_context *context) { atomic_store(&context->cancel, 0); }
+void bdl_context_clear_cancel(bdl_context *context) { atomic_store(&context->cancel.is_asked, 0); }
 
 int32_t bdl_context_threads(const bdl_context *context) { return bdl__pool_size(context->pool); }
 

@@ -100,6 +100,13 @@ bdl_status bdl_trainer_run(bdl_trainer *trainer, bdl_event_fn fn, void *user)
     return directory && *directory && is_writer ? bdl_trainer_save(trainer, directory) : BDL_OK;
 }
 
+void bdl_trainer_stop(bdl_trainer *trainer)
+{
+    if (trainer) {
+        bdl__trainer_stop(trainer->trainer);
+    }
+}
+
 bdl_status bdl_trainer_save(const bdl_trainer *trainer, const char *directory)
 {
     BDL__TRY(bdl__need_arguments(trainer && directory, __func__));

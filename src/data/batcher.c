@@ -269,18 +269,13 @@ static bool is_head_ready(const bdl__batcher *batcher)
            batcher->slots[batcher->taken % batcher->n_slots].phase == SLOT_READY;
 }
 
-static bool is_cancelled(const bdl__batcher *batcher)
-{
-    return batcher->options.cancel != NULL && *batcher->options.cancel != 0;
-}
-
 /* Waits, or works, until the next batch is ready; with the mutex held. What it waits for are slices that threads are
  * filling, so a cancel is seen soon. */
 static bdl_status wait_for_head(bdl__batcher *batcher)
 {
     const slot *head = &batcher->slots[batcher->taken % batcher->n_slots];
     while (!is_head_ready(batcher)) {
-        BDL__CHECK(!is_cancelled(batcher), BDL_ERR_CANCELLED, "cancelled");
+        BDL__CHECK(!bdl__is_cancelled(batcher->options.cancel), BDL_ERR_CANCELLED, "cancelled");
         BDL__CHECK(batcher->opened > batcher->taken || head->phase == SLOT_FREE, BDL_ERR_STATE,
                    "all %d batches are held; release one first", batcher->n_slots);
         claim work;
@@ -290,7 +285,7 @@ static bdl_status wait_for_head(bdl__batcher *batcher)
             pthread_cond_wait(&batcher->done, &batcher->mutex);
         }
     }
-    BDL__CHECK(!is_cancelled(batcher), BDL_ERR_CANCELLED, "cancelled");
+    BDL__CHECK(!bdl__is_cancelled(batcher->options.cancel), BDL_ERR_CANCELLED, "cancelled");
     BDL__CHECK(head->status == BDL_OK, head->status, "%s", head->error);
     return BDL_OK;
 }

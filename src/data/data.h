@@ -15,6 +15,7 @@
 #ifndef BDL_DATA_DATA_H
 #define BDL_DATA_DATA_H
 
+#include "base/cancel.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
@@ -341,7 +342,7 @@ typedef struct bdl__batch_options {
     int n_threads;      /* background threads; 0 = all work happens in bdl__batcher_next */
     int n_slots;        /* batches that are prepared ahead, 2 .. 8; 0 = 3 */
     double most_broken; /* share of the rows whose files may be broken and are left out */
-    const _Atomic int *cancel; /* not 0 = bdl__batcher_next fails with BDL_ERR_CANCELLED; may be NULL */
+    const bdl__cancel *cancel; /* asked = bdl__batcher_next fails with BDL_ERR_CANCELLED; may be NULL */
 } bdl__batch_options;
 
 /* A batch in lanes. Slice s has parts s * 16 / lanes ... ; part p begins at input + p *

@@ -22,6 +22,7 @@
 
 #include <stdatomic.h>
 
+#include "base/cancel.h"
 #include "base/log.h"
 #include "base/memory.h"
 
@@ -53,7 +54,7 @@ typedef struct bdl__group_options {
     bool tls;            /* encrypt by TLS 1.3; BDL_ERR_UNSUPPORTED in builds without it */
     const void *hello; /* data for bdl__group_hello of the others, copied; may be NULL */
     size_t hello_size;
-    const _Atomic int *cancel; /* non-zero ends every wait with BDL_ERR_CANCELLED; may be NULL */
+    const bdl__cancel *cancel; /* ends every wait with BDL_ERR_CANCELLED; may be NULL */
     bool cancels_connect_only; /* later waits do not look at it: the ranks agree on a cancel among themselves */
 } bdl__group_options;
 

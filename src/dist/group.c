@@ -163,17 +163,12 @@ bdl_status bdl__group_listen(const bdl_allocator *allocator, const bdl__log *log
     return BDL_OK;
 }
 
-static bool is_cancelled(const bdl__group *group)
-{
-    return group->cancel && atomic_load(group->cancel);
-}
-
 /* The thread has its own deadline; this only adds the cancel flag. */
 static void wait_until_connected(bdl__group *group)
 {
     while (atomic_load(&group->phase) == BDL__PHASE_CONNECTING) {
         bdl__word_wait(&group->phase, BDL__PHASE_CONNECTING, CANCEL_SECONDS);
-        if (is_cancelled(group)) {
+        if (bdl__is_cancelled(group->cancel)) {
             bdl__group_fail(group, group->rank, BDL_ERR_CANCELLED, "cancelled");
         }
     }
@@ -315,7 +310,7 @@ static void wait_for_request(bdl__group *group, bdl__request *request)
         if (has_given_up) {
             continue;
         }
-        if (is_cancelled(group)) {
+        if (bdl__is_cancelled(group->cancel)) {
             bdl__group_fail(group, group->rank, BDL_ERR_CANCELLED, "cancelled");
             has_given_up = true;
         } else if (bdl__now() > deadline) {

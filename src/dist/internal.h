@@ -285,7 +285,7 @@ struct bdl__group {
     double handshake_seconds;
     double wait_seconds;
     double silence_seconds;
-    const _Atomic int *cancel; /* borrowed, or NULL */
+    const bdl__cancel *cancel; /* borrowed, or NULL */
     bool cancels_connect_only;
     char address[BDL__ADDRESS_SIZE];
     bdl__tls *tls;       /* owned, or NULL */

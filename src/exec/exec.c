@@ -210,7 +210,7 @@ static bool is_cancelled(bdl__exec *exec)
     if (!exec->batch.cancel) {
         return false;
     }
-    if (*exec->batch.cancel) {
+    if (bdl__is_cancelled(exec->batch.cancel)) {
         exec->is_cancelled = true;
     }
     return exec->is_cancelled;

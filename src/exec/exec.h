@@ -7,6 +7,7 @@
 #ifndef BDL_EXEC_EXEC_H
 #define BDL_EXEC_EXEC_H
 
+#include "base/cancel.h"
 #include "base/thread.h"
 #include "exec/reduce.h"
 #include "plan/plan.h"
@@ -25,7 +26,7 @@ typedef struct bdl__exec_batch {
     const bdl__span *output_diffs; /* [graph outputs], with the plan's external_diffs */
     const bdl__reduce *reduce; /* NULL = no other ranks */
     bool forward_only;     /* of a training plan; gradients are undefined then */
-    const _Atomic int *cancel; /* not 0 = end soon with BDL_ERR_CANCELLED; may be NULL */
+    const bdl__cancel *cancel; /* asked = end soon with BDL_ERR_CANCELLED; may be NULL */
     uint64_t seed;         /* of dropout and the like */
     uint64_t step;         /* number of the iteration, for the same */
 } bdl__exec_batch;

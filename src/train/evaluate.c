@@ -79,7 +79,7 @@ static bdl_status open_pass(const bdl__session *session, const bdl__saved *saved
 static bdl_status check_cancel(const bdl__session *session)
 {
     bdl__ranks *const ranks = session->ranks;
-    const bool is_cancelled = session->cancel && *session->cancel;
+    const bool is_cancelled = bdl__is_cancelled(session->cancel);
     if (ranks) {
         ranks->own_flags = is_cancelled ? BDL__RANKS_CANCEL : 0;
     }

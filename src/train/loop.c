@@ -38,7 +38,7 @@ static bdl_status place_batch(bdl__trainer *t, const bdl__batch *batch)
         t->is_time = is_time;
         return BDL_OK;
     }
-    t->ranks->own_flags = (t->session.cancel && *t->session.cancel ? BDL__RANKS_CANCEL : 0) |
+    t->ranks->own_flags = (bdl__is_cancelled(t->session.cancel) ? BDL__RANKS_CANCEL : 0) |
                           (is_time ? BDL__RANKS_TIME : 0);
     t->ranks->flags = 0;
     return bdl__ranks_place(t->ranks, t->batcher, (t->params.batch + BDL__SLICE - 1) / BDL__SLICE,
@@ -348,7 +348,7 @@ static const char *reason_to_stop(bdl__trainer *t)
 /* Other ranks must stop at the same iteration: there, only what all have heard counts. */
 static bool is_cancelled(const bdl__trainer *t)
 {
-    return t->ranks ? t->ranks->flags & BDL__RANKS_CANCEL : t->session.cancel && *t->session.cancel;
+    return t->ranks ? t->ranks->flags & BDL__RANKS_CANCEL : bdl__is_cancelled(t->session.cancel);
 }
 
 /* What follows an iteration; `reason` is set when training should end. A report that cannot be written
@@ -444,6 +444,8 @@ static bdl_status run(bdl__trainer *t)
     return t->val_summary ? bdl__summary_flush(t->val_summary) : BDL_OK;
 }
 
+void bdl__trainer_stop(bdl__trainer *t) { atomic_store(&t->stop.is_asked, 1); }
+
 bdl_status bdl__trainer_run(bdl__trainer *t, bdl__event_fn fn, void *arg)
 {
     t->fn = fn;
@@ -455,6 +457,7 @@ bdl_status bdl__trainer_run(bdl__trainer *t, bdl__event_fn fn, void *arg)
         t->ranks->flags = 0; /* of the last batch of an earlier run, which a cancel may have ended */
     }
     const bdl_status status = run(t);
+    atomic_store(&t->stop.is_asked, 0);
     if (status != BDL_ERR_CANCELLED) {
         bdl__trainer_abort(t, status);
     }

@@ -6,6 +6,7 @@
 #ifndef BDL_TRAIN_TRAIN_H
 #define BDL_TRAIN_TRAIN_H
 
+#include "base/cancel.h"
 #include "base/log.h"
 #include "optim/optim.h"
 #include "optim/schedule.h"
@@ -18,7 +19,7 @@ typedef struct bdl__session {
     const bdl__log *log;
     bdl__pool *pool;
     bdl__target target;          /* the kernel target for float32 */
-    const _Atomic int *cancel;   /* set to 1 by Ctrl-C and the like */
+    const bdl__cancel *cancel;   /* asked for by Ctrl-C and the like */
     bdl__group *group;           /* connected; NULL = alone */
     bdl__ranks *ranks;           /* the trainer's own, made from the group */
 } bdl__session;
@@ -147,6 +148,8 @@ bdl_status bdl__trainer_create(const bdl__session *session, const bdl__train_par
 /* Trains to the end. BDL_ERR_CANCELLED after a cancel, a checkpoint having been written if anything was trained. Alone, an
  * iteration whose update has not begun is given up; with other ranks all finish it. */
 bdl_status bdl__trainer_run(bdl__trainer *trainer, bdl__event_fn fn, void *arg);
+/* A cancel of this trainer alone, from any thread: of the run that is, or else of the next. The run's end takes it back. */
+void bdl__trainer_stop(bdl__trainer *trainer);
 void bdl__trainer_free(bdl__trainer *trainer); /* NULL ok */
 /* Whether this rank writes what the run leaves behind: rank 0 of a group, or a trainer that is alone. */
 bool bdl__trainer_is_writer(const bdl__trainer *trainer);

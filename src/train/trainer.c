@@ -520,6 +520,8 @@ bdl_status bdl__trainer_create(const bdl__session *session, const bdl__train_par
     BDL__TRY(bdl__alloc(session->allocator, sizeof **trainer, &memory));
     bdl__trainer *const made = memory;
     made->session = *session;
+    made->stop.outer = session->cancel;
+    made->session.cancel = &made->stop;
     made->params = *params;
     made->sources = sources ? *sources : (bdl__train_sources){0};
     made->mean_loss = NAN;

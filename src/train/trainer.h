@@ -9,7 +9,8 @@
 #include "train/train.h"
 
 struct bdl__trainer {
-    bdl__session session;
+    bdl__session session; /* its cancel is `stop` */
+    bdl__cancel stop;     /* of this trainer alone; within the caller's */
     bdl__arena arena;
     bdl__train_params params; /* strings borrowed from the caller's params */
     bdl__precision precision;

@@ -144,6 +144,64 @@ BDL_TEST(a_cancel_before_anything_is_trained_leaves_no_checkpoint)
     bdl_context_free(context);
 }
 
+typedef struct stopping {
+    bdl_trainer *trainer, *other;
+    int32_t n_checked;
+} stopping;
+
+static void stop_at_second(void *user, const bdl_event *event)
+{
+    stopping *const s = (stopping *)user;
+    if (event->kind == BDL_EVENT_STEP && event->iteration == 2) {
+        bdl_trainer_stop(s->trainer);
+    }
+    if (event->kind == BDL_EVENT_END) {
+        CHECK_STR_EQ(event->reason, "cancelled");
+        CHECK_EQ_I64(event->iteration, 2);
+        CHECK_OK(bdl_trainer_run(s->other, NULL, NULL)); /* while this one is being stopped */
+        s->n_checked++;
+    }
+}
+
+BDL_TEST(a_stop_ends_one_trainer_and_no_other)
+{
+    bdl_context *context = new_context();
+    bdl_trainer *trainer[2] = {NULL, NULL};
+    char hex[2][65];
+    bdl_options *options = options_of(context, "train", small_run);
+    for (int i = 0; i < 2; i++) {
+        REQUIRE_OK(bdl_trainer_create(context, options, &trainer[i]));
+    }
+    stopping s = {trainer[0], trainer[1], 0};
+    CHECK_EQ_I64(bdl_trainer_run(trainer[0], stop_at_second, &s), BDL_ERR_CANCELLED);
+    CHECK_EQ_I64(s.n_checked, 1);
+    CHECK_OK(bdl_trainer_run(trainer[0], NULL, NULL)); /* it goes on */
+    for (int i = 0; i < 2; i++) {
+        bdl_trainer_fingerprint(trainer[i], hex[i]);
+    }
+    CHECK_STR_EQ(hex[0], hex[1]);
+    bdl_trainer_stop(NULL);
+    for (int i = 0; i < 2; i++) {
+        bdl_trainer_free(trainer[i]);
+    }
+    bdl_options_free(options);
+    bdl_context_free(context);
+}
+
+BDL_TEST(a_stop_before_a_run_ends_it)
+{
+    bdl_context *context = new_context();
+    bdl_trainer *trainer = NULL;
+    bdl_options *options = options_of(context, "train", small_run);
+    REQUIRE_OK(bdl_trainer_create(context, options, &trainer));
+    bdl_trainer_stop(trainer);
+    CHECK_EQ_I64(bdl_trainer_run(trainer, NULL, NULL), BDL_ERR_CANCELLED);
+    CHECK_OK(bdl_trainer_run(trainer, NULL, NULL));
+    bdl_trainer_free(trainer);
+    bdl_options_free(options);
+    bdl_context_free(context);
+}
+
 BDL_TEST(options_know_their_names)
 {
     bdl_context *context = new_context();
@@ -411,6 +469,7 @@ BDL_TEST(a_tensor_goes_through_dlpack_and_back)
 
 BDL_TEST_MAIN(contexts_count_workers_and_refuse_bad_ones, a_cancel_ends_a_call_and_can_be_taken_back,
               a_cancel_before_anything_is_trained_leaves_no_checkpoint,
+              a_stop_ends_one_trainer_and_no_other, a_stop_before_a_run_ends_it,
               options_know_their_names, listings_are_texts_or_name_what_is_not_there,
               inspect_describes_models_and_plans, predictions_come_row_by_row_until_stopped,
               weights_are_set_by_shape_and_models_saved, encoded_rows_are_checked, a_group_of_one_trains_as_none,

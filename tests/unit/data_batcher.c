@@ -190,7 +190,7 @@ BDL_TEST(cancel_and_held_batches_are_errors)
     const bdl_allocator *allocator = bdl__default_allocator();
     bdl__dataset *dataset = data_open("digits", "", "(count=90)", BDL__PART_TRAIN);
     bdl__batch_options options = data_options(8);
-    _Atomic int cancel = 0;
+    bdl__cancel cancel = {0};
     options.n_slots = 2;
     options.n_threads = 2;
     options.cancel = &cancel;
@@ -204,9 +204,9 @@ BDL_TEST(cancel_and_held_batches_are_errors)
     bdl__batcher_release(batcher, first);
     REQUIRE_OK(bdl__batcher_next(batcher, &third));
     CHECK_EQ_I64(third->step, 2);
-    cancel = 1;
+    cancel.is_asked = 1;
     CHECK_EQ_I64(bdl__batcher_next(batcher, &first), BDL_ERR_CANCELLED);
-    cancel = 0;
+    cancel.is_asked = 0;
     REQUIRE_OK(bdl__batcher_next(batcher, &first));
     CHECK_EQ_I64(first->step, 3);
     bdl__batcher_free(batcher);

@@ -18,7 +18,7 @@ typedef struct fixture {
     bdl__plan *plan;
     bdl__exec *exec;
     float src[N_SLICES * BDL__SLICE * N_SRC];
-    _Atomic int cancel;
+    bdl__cancel cancel;
 } fixture;
 
 static bdl_status open_all(fixture *f)
@@ -71,9 +71,9 @@ BDL_TEST(a_cancel_ends_a_run_and_the_next_is_whole)
     REQUIRE(f != NULL);
     REQUIRE_OK(open_all(f));
     CHECK_OK(run(f, before));
-    f->cancel = 1;
+    f->cancel.is_asked = 1;
     CHECK_EQ_I64(run(f, after), BDL_ERR_CANCELLED);
-    f->cancel = 0;
+    f->cancel.is_asked = 0;
     CHECK_OK(run(f, after));
     CHECK(memcmp(before, after, sizeof before) == 0);
     close_all(f);

@@ -50,7 +50,7 @@ static bdl_status search(fixture *f, const char **name)
 {
     const bdl_allocator *const allocator = bdl__default_allocator();
     const bdl__span input = {f->src, N_IN * (int64_t)sizeof(float)};
-    const _Atomic int cancel = 1; /* comes too late: what is not finite has a name */
+    const bdl__cancel cancel = {.is_asked = 1}; /* comes too late: what is not finite has a name */
     const bdl__exec_batch batch = {.n_slices = 1, .inputs = &input, .cancel = &cancel};
     bdl__workspace *workspace = NULL;
     bdl__exec *exec = NULL;

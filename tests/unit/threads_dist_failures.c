@@ -112,13 +112,13 @@ BDL_TEST(a_wait_has_a_deadline)
     check_causes(&run, -1, "waited for 0.3 seconds", "rank ");
 }
 
-static _Atomic int cancel_flag;
+static bdl__cancel asked_cancel;
 
 static void cancel_soon(test_rank *r)
 {
     if (r->rank == 0) {
         (void)usleep(20 * 1000);
-        atomic_store(&cancel_flag, 1);
+        atomic_store(&asked_cancel.is_asked, 1);
         (void)usleep(200 * 1000);
     }
     dist_note(r, bdl__group_barrier(r->group));
@@ -129,12 +129,12 @@ static void cancel_soon(test_rank *r)
 
 static void cancel_of_rank_1(bdl__group_options *options, int rank)
 {
-    options->cancel = rank == 1 ? &cancel_flag : NULL;
+    options->cancel = rank == 1 ? &asked_cancel : NULL;
 }
 
 BDL_TEST(a_cancel_ends_all_ranks)
 {
-    atomic_store(&cancel_flag, 0);
+    atomic_store(&asked_cancel.is_asked, 0);
     dist_run run = {.n_ranks = 2, .fn = cancel_soon, .change = cancel_of_rank_1};
     dist_run_ranks(&run);
     check_causes(&run, -1, "cancelled", "rank 1: ");

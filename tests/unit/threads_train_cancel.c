@@ -33,9 +33,10 @@ typedef struct fixture {
     bdl__pool *pool;
     bdl__train_params params;
     char path[512];
-    _Atomic int cancel;
+    bdl__cancel cancel;
     double iteration_seconds; /* of the undisturbed run */
     double delay;             /* until the cancel */
+    bdl__trainer *stopped;    /* by a stop of it; NULL = by the cancel of all */
 } fixture;
 
 static void open_fixture(fixture *f)
@@ -83,7 +84,11 @@ static void cancel_later(void *arg)
     fixture *const f = arg;
     const struct timespec delay = {.tv_nsec = (long)(1e9 * f->delay) % 1000000000};
     nanosleep(&delay, NULL);
-    f->cancel = 1;
+    if (f->stopped) {
+        bdl__trainer_stop(f->stopped);
+    } else {
+        f->cancel.is_asked = 1;
+    }
 }
 
 /* One run that is cancelled after a random part of an iteration's time. */
@@ -94,7 +99,7 @@ static bdl_status run_cancelled(fixture *f, bdl__trainer *trainer)
     CHECK_OK(bdl__thread_start(bdl__default_allocator(), cancel_later, f, &thread));
     const bdl_status status = bdl__trainer_run(trainer, NULL, NULL);
     bdl__thread_join(thread);
-    f->cancel = 0;
+    f->cancel.is_asked = 0;
     return status;
 }
 
@@ -116,6 +121,7 @@ BDL_TEST(a_cancelled_iteration_leaves_everything_as_it_was)
     bdl__trainer_fingerprint(trainer, before);
     for (; n_runs < MOST_RUNS && n_given_up < ENOUGH; n_runs++) {
         const int64_t iteration = trainer->position.iteration;
+        f->stopped = n_runs % 2 == 1 ? trainer : NULL;
         const bdl_status status = run_cancelled(f, trainer);
         if (status == BDL_OK) {
             break;

@@ -47,12 +47,14 @@ typedef struct job {
     char reason[MOST_TEST_RANKS][32];
     const char *export; /* a checkpoint file, after the run */
     int64_t cancel_at;  /* iteration after which rank 0 is cancelled, to run again then; 0 = none */
+    int64_t stop_at;    /* the same by a stop of the last rank's trainer */
 } job;
 
 typedef struct observer {
     job *job;
     bdl_context *context;
-    int rank;
+    bdl_trainer *trainer;
+    int rank, n_ranks;
 } observer;
 
 static void observe(void *user, const bdl_event *event)
@@ -62,6 +64,9 @@ static void observe(void *user, const bdl_event *event)
         o->job->loss[o->rank] = event->loss;
         if (o->rank == 0 && event->iteration == o->job->cancel_at) {
             bdl_context_cancel(o->context);
+        }
+        if (o->rank == o->n_ranks - 1 && event->iteration == o->job->stop_at) {
+            bdl_trainer_stop(o->trainer);
         }
     }
     if (event->kind == BDL_EVENT_END) {
@@ -82,12 +87,16 @@ static bdl_status train_with(bdl_context *context, bdl_options *options, job *j,
                              bdl__group *group)
 {
     bdl_trainer *trainer = NULL;
-    observer o = {.job = j, .context = context, .rank = rank};
+    observer o = {.job = j,
+                  .context = context,
+                  .rank = rank,
+                  .n_ranks = group ? bdl__group_size(group) : 1};
     BDL__TRY(set_all(options, j, rank));
     options->group = group;
     BDL__TRY(bdl_trainer_create(context, options, &trainer));
+    o.trainer = trainer;
     bdl_status status = bdl_trainer_run(trainer, observe, &o);
-    if (status == BDL_ERR_CANCELLED && j->cancel_at > 0) {
+    if (status == BDL_ERR_CANCELLED && (j->cancel_at > 0 || j->stop_at > 0)) {
         bdl_context_clear_cancel(context);
         status = bdl_trainer_run(trainer, observe, &o);
     }
@@ -260,6 +269,10 @@ BDL_TEST(a_cancelled_run_goes_on_where_it_stopped)
     train_alone(j, alone);
     j.cancel_at = 4;
     check_ranks(j, alone, 1, 2);
+    check_ranks(j, alone, 3, 1);
+    j.cancel_at = 0;
+    j.stop_at = 3;
+    check_ranks(j, alone, 1, 1);
     check_ranks(j, alone, 3, 1);
 }
 

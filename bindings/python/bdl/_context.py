@@ -176,9 +176,10 @@ def on_caller_thread(function: Callable[[], None]) -> None:
         raise errors[0]
 
 
-def long_call(handle: Handle, function: Callable[[], T]) -> T:
+def long_call(handle: Handle, function: Callable[[], T], end: Callable[[], None] | None = None) -> T:
     """Runs a call that may take long. On the main thread, where Python handles signals, it runs on another thread
-    while this one waits: Ctrl-C cancels it, and KeyboardInterrupt is raised when it has ended."""
+    while this one waits: Ctrl-C ends it, and KeyboardInterrupt is raised when it has ended. Without `end`, which ends
+    this call alone, all calls of the context are cancelled."""
     if threading.current_thread() is not threading.main_thread():
         return function()
     pointer = handle.context.pointer
@@ -187,9 +188,13 @@ def long_call(handle: Handle, function: Callable[[], T]) -> T:
         running.start()
         running.serve()
     except BaseException:
-        _lib.library().bdl_context_cancel(pointer)
+        if end is None:
+            _lib.library().bdl_context_cancel(pointer)
+        else:
+            end()
         running.finish()
-        _lib.library().bdl_context_clear_cancel(pointer)
+        if end is None:
+            _lib.library().bdl_context_clear_cancel(pointer)
         raise
     running.join()
     if running.error is not None:

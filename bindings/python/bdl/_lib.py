@@ -146,6 +146,7 @@ SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "bdl_data_get_stats": ("status", [c_void_p, POINTER(DataStats)]),
     "bdl_data_free": (None, [c_void_p]),
     "bdl_trainer_create_on": ("status", [c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, _OUT]),
+    "bdl_trainer_stop": (None, [c_void_p]),
     "bdl_trainer_run": ("status", [c_void_p, EventFunction, c_void_p]),
     "bdl_trainer_fingerprint": (None, [c_void_p, c_char_p]),
     "bdl_trainer_free": (None, [c_void_p]),

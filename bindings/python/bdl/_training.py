@@ -27,9 +27,9 @@ def _values(event: Any) -> dict[str, float]:
 class Run:
     """One call of fit."""
 
-    def __init__(self, model: Any, context: Handle, callbacks: list[Callback], verbose: int) -> None:
+    def __init__(self, model: Any, trainer: Handle, callbacks: list[Callback], verbose: int) -> None:
         self.model = model
-        self.context = context
+        self.trainer = trainer
         self.callbacks = callbacks
         for callback in callbacks:
             callback.stop = False  # of an earlier run
@@ -57,7 +57,10 @@ class Run:
     def stop(self) -> None:
         """Ends training after the running iteration."""
         self.is_stopped = True
-        _lib.library().bdl_context_cancel(self.context.pointer)
+        self._end()
+
+    def _end(self) -> None:
+        _lib.library().bdl_trainer_stop(self.trainer.pointer)
 
     def _handle(self, event: Any) -> None:
         kind = event.kind
@@ -96,17 +99,15 @@ class Run:
             self.error = error
             self.stop()
 
-    def train(self, trainer: Handle) -> None:
+    def train(self) -> None:
         """Runs the trainer; a stop that was asked for is no error."""
+        pointer = self.trainer.pointer
         function = _lib.EventFunction(self.on_event)
         try:
-            long_call(trainer, lambda: _lib.call("bdl_trainer_run", trainer.pointer, function, None))
+            long_call(self.trainer, lambda: _lib.call("bdl_trainer_run", pointer, function, None), self._end)
         except BdlCancelledError:
             if not self.is_stopped:
                 raise
-        finally:
-            if self.is_stopped:
-                _lib.library().bdl_context_clear_cancel(self.context.pointer)
         if self.error is not None:
             raise self.error
         if self.is_stopped:
@@ -116,7 +117,6 @@ class Run:
 def train(model: Any, handle: Handle, options: Handle, data: Handle, validation: Handle | None,
           callbacks: list[Callback], verbose: int) -> History:
     """Trains the model in place."""
-    run = Run(model, handle.context, callbacks, verbose)
     if not handle.in_training.acquire(blocking=False):
         raise BdlStateError("this model is being trained already, on another thread or by the fit that calls this one")
     try:
@@ -124,8 +124,9 @@ def train(model: Any, handle: Handle, options: Handle, data: Handle, validation:
             "bdl_trainer_free", "bdl_trainer_create_on", handle.context.pointer, options.pointer, handle.pointer,
             data.pointer, None if validation is None else validation.pointer, parent=handle,
         )
+        run = Run(model, trainer, callbacks, verbose)
         try:
-            run.train(trainer)
+            run.train()
             hexadecimal = ctypes.create_string_buffer(65)
             _lib.library().bdl_trainer_fingerprint(trainer.pointer, hexadecimal)
             run.history.fingerprint = hexadecimal.value.decode()

@@ -412,6 +412,62 @@ except KeyboardInterrupt:
     assert child(script).stdout == "interrupted 0.0\n"
 
 
+# A fit on another thread, which must go on while the main thread's fit is being ended: that one then waits for it.
+BESIDE = """
+import os, signal, threading
+import numpy as np
+import bdl
+from bdl import nn
+x, y = np.random.default_rng(1).random((64, 5), np.float32), np.arange(64) % 3
+counted, is_over, results = threading.Semaphore(0), threading.Event(), []
+
+class Other(bdl.callbacks.Callback):
+    def on_step(self, iteration, values):
+        counted.release()
+        return not is_over.is_set()
+
+class Ending(bdl.callbacks.Callback):
+    def on_step(self, iteration, values):
+        if os.environ["HOW"] == "stop":
+            return False
+        if iteration == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def on_checkpoint(self, path):
+        while counted.acquire(blocking=False):
+            pass
+        for _ in range(3):
+            print("the other goes on:", counted.acquire(timeout=60))
+
+def run():
+    try:
+        results.append(nn.Sequential(nn.Linear(3), input_shape=(5,)).fit(
+            x, y, epochs=1000000, batch_size=16, callbacks=[Other()], verbose=0).reason)
+    except BaseException as error:
+        results.append(repr(error))
+
+other = threading.Thread(target=run)
+other.start()
+counted.acquire()
+try:
+    history = nn.Sequential(nn.Linear(3), input_shape=(5,)).fit(
+        x, y, epochs=1000000, batch_size=16, callbacks=[Ending()], checkpoint=os.environ["FOLDER"], verbose=0)
+    print(history.reason)
+except KeyboardInterrupt:
+    print("interrupted")
+is_over.set()
+other.join()
+print(results)
+"""
+
+
+@pytest.mark.parametrize(("how", "end"), [("stop", "stopped"), ("interrupt", "interrupted")])
+def test_the_end_of_a_fit_leaves_others_alone(child, tmp_path, how, end):
+    done = child(BESIDE, HOW=how, FOLDER=str(tmp_path / "checkpoints"))
+    seen = done.stdout.split("\n")
+    assert seen == ["the other goes on: True"] * 3 + [end, "['stopped']", ""], done.stdout + done.stderr
+
+
 def test_a_second_ctrl_c_does_not_leave_a_call_behind(child):
     """The call works in arrays that are freed when the exception has passed."""
     script = """
