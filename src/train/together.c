@@ -77,9 +77,29 @@ static bdl_status agree_on_target(bdl__trainer *t)
     return BDL_OK;
 }
 
+static int64_t shards_of_step(const bdl__trainer *t)
+{
+    return bdl__n_shards((t->params.batch + BDL__SLICE - 1) / BDL__SLICE);
+}
+
+/* Before data are made or read, which may take long. */
+static bdl_status check_batch(const bdl__trainer *t)
+{
+    const int64_t n_shards = shards_of_step(t);
+    const int n = t->ranks->n;
+    BDL__CHECK(n <= n_shards, BDL_ERR_INVALID_ARGUMENT,
+               "a batch of %lld sample%s has %lld shard%s of %d, and cannot be shared by %d ranks: use "
+               "at most %lld rank%s, or a batch of at least %lld",
+               (long long)t->params.batch, bdl__plural(t->params.batch), (long long)n_shards,
+               bdl__plural(n_shards), BDL__SLICE, n, (long long)n_shards, bdl__plural(n_shards),
+               (long long)n * BDL__SLICE);
+    return BDL_OK;
+}
+
 bdl_status bdl__together_meet(bdl__trainer *t)
 {
     const char *build;
+    BDL__TRY(check_batch(t));
     BDL__TRY(describe_build(t, &build));
     BDL__TRY(compare_text(t, build, "the ranks run different builds or precisions"));
     return agree_on_target(t);
@@ -164,14 +184,13 @@ static bdl_status compare_settings(bdl__trainer *t)
 static bdl_status check_division(bdl__trainer *t)
 {
     const int64_t n_slices = (t->params.batch + BDL__SLICE - 1) / BDL__SLICE;
-    const int64_t n_shards = bdl__n_shards(n_slices);
+    const int64_t n_shards = shards_of_step(t);
     const int n = t->ranks->n;
     BDL__CHECK(n <= n_shards, BDL_ERR_INVALID_ARGUMENT,
-               "a batch of %lld sample%s has %lld shard%s of %d, and cannot be shared by %d ranks: use "
-               "at most %lld rank%s, or a batch of at least %lld",
-               (long long)t->params.batch, bdl__plural(t->params.batch), (long long)n_shards,
-               bdl__plural(n_shards), BDL__SLICE, n, (long long)n_shards, bdl__plural(n_shards),
-               (long long)n * BDL__SLICE);
+               "%lld sample%s make one step of %lld shard%s of %d, and cannot be shared by %d ranks: use at most %lld "
+               "rank%s, or at least %lld samples",
+               (long long)t->data->n, bdl__plural(t->data->n), (long long)n_shards, bdl__plural(n_shards), BDL__SLICE,
+               n, (long long)n_shards, bdl__plural(n_shards), (long long)(n - 1) * BDL__SLICE + 1);
     BDL__CHECK(n_slices <= BDL__MAX_SHARDS || t->data->n % t->params.batch == 0,
                BDL_ERR_UNSUPPORTED,
                "%lld samples in batches of %lld leave a short one, whose shards the ranks cannot share: use a "

@@ -91,7 +91,7 @@ void bdl__trainer_update(void *arg, const bdl__exec_worker *w);
 
 /* ---- together.c: with other ranks ---------------------------------------------------------------- */
 
-/* Before anything is opened: the ranks are of one build, and agree on a kernel target. */
+/* Before anything is opened: the batch is enough for so many ranks, which are of one build, and agree on a kernel target. */
 bdl_status bdl__together_meet(bdl__trainer *trainer);
 /* When model, data and method are open: the slices divide, and all ranks do the same. */
 bdl_status bdl__together_check(bdl__trainer *trainer);

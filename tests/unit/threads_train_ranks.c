@@ -548,7 +548,15 @@ BDL_TEST(time_limits_stop_all_at_one_iteration)
 BDL_TEST(more_ranks_than_shards_are_refused)
 {
     job j = {.options = {{"model", "lenet"}, {"data", "digits(count=200)"}, {"batch", "40"}}};
-    expect_failure(&j, 5, "a batch of 40 samples has 3 shards of 16, and cannot be shared by 5 ranks");
+    static const char text[] = "a batch of 40 samples has 3 shards of 16, and cannot be shared by 5 ranks: use at most 3 "
+                               "ranks, or a batch of at least 80";
+    expect_failure(&j, 5, text);
+    j.options[1].value = "csv:/nowhere/rows.csv"; /* known before data are looked for */
+    expect_failure(&j, 5, text);
+    j.options[1].value = "digits(count=40)";
+    j.options[2].value = "128";
+    expect_failure(&j, 5, "40 samples make one step of 3 shards of 16, and cannot be shared by 5 ranks: use at most 3 "
+                          "ranks, or at least 65 samples");
 }
 
 /* Above 1,024 slices a shard is several: then ranks share full batches only. */
