@@ -21,6 +21,9 @@ PACKAGE = ROOT / "bindings/python/bdl"
 HEADER = "# SPDX-License-Identifier: Apache-2.0\n# Made by tools/gen_bindings.py from the field tables; do not edit.\n"
 WIDTH = 116
 PYTHON_TYPES = {"bool": "bool", "int": "int", "float": "float", "string": "Text", "ints": "Ints", "floats": "Floats"}
+# PyTorch's classes with an argument inplace. bdl computes in place wherever that changes no result, whatever is asked for.
+INPLACE = {"Dropout", "Dropout2d", "ELU", "Hardsigmoid", "Hardswish", "Hardtanh", "LeakyReLU", "Mish", "ReLU", "ReLU6", "SELU",
+           "SiLU", "Threshold"}
 
 
 class Argument:
@@ -152,13 +155,16 @@ def described_class(entry, base, before=(), call="", keywords_after=None):
     if base == "Layer":
         parts += ([] if "*" in parts else ["*"]) + ["name: str | None = None"]
     name = class_name(entry)
-    lines = [f"class {name}({base}):", docstring(entry, arguments, 4, extra), "", f'    _type = "{entry["name"]}"']
+    last = [("inplace", "For PyTorch's sake: bdl computes in place by itself where it can.")] if name in INPLACE else []
+    if last:
+        parts.insert(len(parts) - 2, "inplace: bool = False")
+    lines = [f"class {name}({base}):", docstring(entry, arguments, 4, extra, last), "", f'    _type = "{entry["name"]}"']
     if entry.get("ports", "input") != "input" and base == "Layer":
         lines.append(f'    _ports = "{entry["ports"]}"')
     defaults = [item for a in arguments for item in a.defaults()]
     if defaults:
         lines.append(f"    _defaults = {dictionary(defaults, 4)}")
-    if arguments or before:
+    if arguments or before or last:
         lines += ["", *signature("    def __init__", parts, "None")]
         if has_shift:
             count = max(i for i, a in enumerate(arguments) if a.required) + 1

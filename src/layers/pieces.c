@@ -63,7 +63,6 @@ static const bdl__field concat_fields[] = {
 
 static const bdl__field pad_fields[] = {
     BDL_FIELD(pad_params, padding, .required = true, .least_n = 2, .range = BDL_IN(-1e9, 1e9),
-              .torch_name = "pad",
               .doc =
                   "Positions to add before and behind the last axis, then the one before it, and "
                   "so on; negative numbers cut off."),

@@ -24,8 +24,10 @@ PYTORCH = {
     "LocalResponseNorm": ["size", "alpha", "beta", "k"],
     "Dropout": ["p"],
     "Flatten": ["start_dim", "end_dim"],
-    "LeakyReLU": ["negative_slope"],
-    "ELU": ["alpha"],
+    "ConstantPad2d": ["padding", "value"],
+    "ReLU": ["inplace"],
+    "LeakyReLU": ["negative_slope", "inplace"],
+    "ELU": ["alpha", "inplace"],
     "GELU": ["approximate"],
     "Hardtanh": ["min_val", "max_val"],
     "Softshrink": ["lambd"],
@@ -72,12 +74,14 @@ def test_losses_have_pytorchs_names():
         (nn.Conv2d(out_channels=64, kernel_size=3), {"out_channels": 64, "kernel_size": 3}),
         (nn.Linear(784, 10), {"in_features": 784, "out_features": 10}),
         (nn.Linear(10), {"out_features": 10}),
+        (nn.ReLU(True), {}),
+        (nn.Dropout(0.25, inplace=True), {"p": 0.25}),
         (nn.GroupNorm(4), {"num_groups": 4}),
         (nn.GroupNorm(4, 32), {"num_groups": 4, "num_channels": 32}),
     ],
 )
-def test_the_first_argument_may_be_left_out(layer, params):
-    inferred = {"in_channels", "in_features", "num_channels"}
+def test_arguments_become_parameters(layer, params):
+    inferred = {"in_channels", "in_features", "num_channels", "inplace"}
     assert {k: v for k, v in layer.params.items() if k in params or k in inferred} == params
 
 

@@ -390,12 +390,20 @@ class Dropout(Layer):
     Args:
         p: Probability that an element becomes 0.
         scale: Divide what stays by 1 - p in training; else multiply by 1 - p in evaluation.
+        inplace: For PyTorch's sake: bdl computes in place by itself where it can.
     """
 
     _type = "dropout"
     _defaults = {"p": 0.5, "scale": True}
 
-    def __init__(self, p: float = 0.5, scale: bool = True, *, name: str | None = None) -> None:
+    def __init__(
+        self,
+        p: float = 0.5,
+        scale: bool = True,
+        inplace: bool = False,
+        *,
+        name: str | None = None,
+    ) -> None:
         super().__init__(name, {"p": p, "scale": scale})
 
 
@@ -406,12 +414,13 @@ class ELU(Layer):
 
     Args:
         alpha: The output's limit at minus infinity is -alpha.
+        inplace: For PyTorch's sake: bdl computes in place by itself where it can.
     """
 
     _type = "elu"
     _defaults = {"alpha": 1.0}
 
-    def __init__(self, alpha: float = 1.0, *, name: str | None = None) -> None:
+    def __init__(self, alpha: float = 1.0, inplace: bool = False, *, name: str | None = None) -> None:
         super().__init__(name, {"alpha": alpha})
 
 
@@ -569,12 +578,19 @@ class Hardsigmoid(Layer):
 
     Args:
         slope: Slope at zero; BigDL and Keras have 0.2.
+        inplace: For PyTorch's sake: bdl computes in place by itself where it can.
     """
 
     _type = "hard_sigmoid"
     _defaults = {"slope": 0.16666666666666666}
 
-    def __init__(self, slope: float = 0.16666666666666666, *, name: str | None = None) -> None:
+    def __init__(
+        self,
+        slope: float = 0.16666666666666666,
+        inplace: bool = False,
+        *,
+        name: str | None = None,
+    ) -> None:
         super().__init__(name, {"slope": slope})
 
 
@@ -582,11 +598,14 @@ class Hardswish(Layer):
     """x times a sigmoid of three straight lines.
 
     x min(max(x + 3, 0), 6) / 6, any shape. Howard et al. 2019.
+
+    Args:
+        inplace: For PyTorch's sake: bdl computes in place by itself where it can.
     """
 
     _type = "hard_swish"
 
-    def __init__(self, *, name: str | None = None) -> None:
+    def __init__(self, inplace: bool = False, *, name: str | None = None) -> None:
         super().__init__(name, {})
 
 
@@ -598,12 +617,20 @@ class Hardtanh(Layer):
     Args:
         min_val: Least output.
         max_val: Largest output.
+        inplace: For PyTorch's sake: bdl computes in place by itself where it can.
     """
 
     _type = "hard_tanh"
     _defaults = {"min": -1.0, "max": 1.0}
 
-    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, *, name: str | None = None) -> None:
+    def __init__(
+        self,
+        min_val: float = -1.0,
+        max_val: float = 1.0,
+        inplace: bool = False,
+        *,
+        name: str | None = None,
+    ) -> None:
         super().__init__(name, {"min": min_val, "max": max_val})
 
 
@@ -687,12 +714,13 @@ class LeakyReLU(Layer):
 
     Args:
         negative_slope: Slope below zero.
+        inplace: For PyTorch's sake: bdl computes in place by itself where it can.
     """
 
     _type = "leaky_relu"
     _defaults = {"negative_slope": 0.01}
 
-    def __init__(self, negative_slope: float = 0.01, *, name: str | None = None) -> None:
+    def __init__(self, negative_slope: float = 0.01, inplace: bool = False, *, name: str | None = None) -> None:
         super().__init__(name, {"negative_slope": negative_slope})
 
 
@@ -882,11 +910,14 @@ class Mish(Layer):
     """x times tanh of its softplus.
 
     x tanh(log(1 + e^x)), any shape. Misra 2020.
+
+    Args:
+        inplace: For PyTorch's sake: bdl computes in place by itself where it can.
     """
 
     _type = "mish"
 
-    def __init__(self, *, name: str | None = None) -> None:
+    def __init__(self, inplace: bool = False, *, name: str | None = None) -> None:
         super().__init__(name, {})
 
 
@@ -955,7 +986,7 @@ class ConstantPad2d(Layer):
     bottom, w + left + right) for left, right, top, bottom.
 
     Args:
-        pad: Positions to add before and behind the last axis, then the one before it, and so on; negative
+        padding: Positions to add before and behind the last axis, then the one before it, and so on; negative
             numbers cut off.
         value: What new positions hold.
     """
@@ -963,8 +994,8 @@ class ConstantPad2d(Layer):
     _type = "pad"
     _defaults = {"value": 0.0}
 
-    def __init__(self, pad: Ints, value: float = 0.0, *, name: str | None = None) -> None:
-        super().__init__(name, {"padding": pad, "value": value})
+    def __init__(self, padding: Ints, value: float = 0.0, *, name: str | None = None) -> None:
+        super().__init__(name, {"padding": padding, "value": value})
 
 
 class Permute(Layer):
@@ -1040,11 +1071,14 @@ class ReLU(Layer):
     """Zero below zero.
 
     max(x, 0), any shape.
+
+    Args:
+        inplace: For PyTorch's sake: bdl computes in place by itself where it can.
     """
 
     _type = "relu"
 
-    def __init__(self, *, name: str | None = None) -> None:
+    def __init__(self, inplace: bool = False, *, name: str | None = None) -> None:
         super().__init__(name, {})
 
 
@@ -1052,11 +1086,14 @@ class ReLU6(Layer):
     """ReLU that stops at six.
 
     min(max(x, 0), 6), any shape.
+
+    Args:
+        inplace: For PyTorch's sake: bdl computes in place by itself where it can.
     """
 
     _type = "relu6"
 
-    def __init__(self, *, name: str | None = None) -> None:
+    def __init__(self, inplace: bool = False, *, name: str | None = None) -> None:
         super().__init__(name, {})
 
 
@@ -1126,11 +1163,14 @@ class SELU(Layer):
     """Self-normalizing exponential linear unit.
 
     1.0507 (x above zero, 1.67326 (e^x - 1) below), any shape. Klambauer et al. 2017.
+
+    Args:
+        inplace: For PyTorch's sake: bdl computes in place by itself where it can.
     """
 
     _type = "selu"
 
-    def __init__(self, *, name: str | None = None) -> None:
+    def __init__(self, inplace: bool = False, *, name: str | None = None) -> None:
         super().__init__(name, {})
 
 
@@ -1150,11 +1190,14 @@ class SiLU(Layer):
     """x times its sigmoid.
 
     x / (1 + e^-x), any shape. Also called swish.
+
+    Args:
+        inplace: For PyTorch's sake: bdl computes in place by itself where it can.
     """
 
     _type = "silu"
 
-    def __init__(self, *, name: str | None = None) -> None:
+    def __init__(self, inplace: bool = False, *, name: str | None = None) -> None:
         super().__init__(name, {})
 
 
@@ -1244,12 +1287,20 @@ class Dropout2d(Layer):
     Args:
         p: Probability that a channel becomes 0.
         scale: Divide what stays by 1 - p in training; else multiply by 1 - p in evaluation.
+        inplace: For PyTorch's sake: bdl computes in place by itself where it can.
     """
 
     _type = "spatial_dropout"
     _defaults = {"p": 0.5, "scale": True}
 
-    def __init__(self, p: float = 0.5, scale: bool = True, *, name: str | None = None) -> None:
+    def __init__(
+        self,
+        p: float = 0.5,
+        scale: bool = True,
+        inplace: bool = False,
+        *,
+        name: str | None = None,
+    ) -> None:
         super().__init__(name, {"p": p, "scale": scale})
 
 
@@ -1354,12 +1405,20 @@ class Threshold(Layer):
     Args:
         threshold: Inputs above this pass.
         value: What the others become.
+        inplace: For PyTorch's sake: bdl computes in place by itself where it can.
     """
 
     _type = "threshold"
     _defaults = {"threshold": 1e-06, "value": 0.0}
 
-    def __init__(self, threshold: float = 1e-06, value: float = 0.0, *, name: str | None = None) -> None:
+    def __init__(
+        self,
+        threshold: float = 1e-06,
+        value: float = 0.0,
+        inplace: bool = False,
+        *,
+        name: str | None = None,
+    ) -> None:
         super().__init__(name, {"threshold": threshold, "value": value})
 
 
