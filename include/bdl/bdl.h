@@ -525,12 +525,12 @@ BDL_API bdl_status bdl_learner_forward(bdl_learner *learner, int64_t n, const fl
  *  random numbers. @since 0.1 */
 BDL_API bdl_status bdl_learner_backward(bdl_learner *learner, const float *diff_dst, float *diff_src);
 /** The mean loss of `n` samples by the criterion of the options, and adds its gradients. Either `labels`, n class
- *  numbers, or `targets`, n times the output's values, is given. A loss that is not finite is BDL_ERR_NUMERIC and
- *  leaves gradients of no use. @since 0.1 */
+ *  numbers, or `targets`, n times the output's values, is given. A loss that is not finite is BDL_ERR_NUMERIC, and
+ *  leaves gradients and running buffers as they were. @since 0.1 */
 BDL_API bdl_status bdl_learner_loss(bdl_learner *learner, int64_t n, const float *src,
                                     const double *labels, const float *targets, double *loss);
-/** Updates the weights by the gradients so far. `rate` is the learning rate; 0 = that of the option `optim`.
- *  @since 0.1 */
+/** Updates the weights by the gradients so far. `rate` is the learning rate; 0 = that of the option `optim`, below
+ *  it or not finite = BDL_ERR_INVALID_ARGUMENT. @since 0.1 */
 BDL_API bdl_status bdl_learner_step(bdl_learner *learner, double rate);
 /** Sets all gradients to zero. @since 0.1 */
 BDL_API bdl_status bdl_learner_zero_grad(bdl_learner *learner);

@@ -242,12 +242,17 @@ static bdl_status prepare(bdl__learner *l, planned *p, int64_t n)
     return BDL_OK;
 }
 
-/* Called by every worker with the sums of a run: adds this worker's share to the gradients. */
+static double mean_loss(const double *heads) { return heads[0] / (heads[1] > 0 ? heads[1] : 1); }
+
+/* Called by every worker with the sums of a run, those of a finite loss: adds this worker's share to the gradients. */
 static void add_grads(void *arg, const bdl__exec_worker *w)
 {
     bdl__learner *const l = arg;
     double scale = l->scale;
     if (w->heads && scale <= 0) { /* a criterion's: the mean */
+        if (!isfinite(mean_loss(w->heads))) {
+            return;
+        }
         scale = 1 / (w->heads[1] > 0 ? w->heads[1] : 1);
     }
     int64_t begin, end;
@@ -367,6 +372,7 @@ static bdl_status take_targets(bdl__learner *l, int64_t n, const float *targets)
     return BDL_OK;
 }
 
+/* Leaves the model as it was before this loss. */
 static bdl_status fail_nonfinite(bdl__learner *l, int64_t stride)
 {
     const bdl__span input = {l->input.data, l->n_src * l->lanes * (int64_t)sizeof(float)};
@@ -378,7 +384,9 @@ static bdl_status fail_nonfinite(bdl__learner *l, int64_t stride)
                                    .seed = l->seed,
                                    .step = (uint64_t)l->n_runs};
     const char *node = NULL;
-    BDL__TRY(bdl__exec_find_nonfinite(l->criterion.exec, &batch, &node));
+    const bdl_status status = bdl__exec_find_nonfinite(l->criterion.exec, &batch, &node);
+    memcpy(model_of(l)->buffers, l->buffers_before, buffers_size(l));
+    BDL__TRY(status);
     BDL__FAIL(BDL_ERR_NUMERIC,
               "the loss is not a finite number: the first layer with such values is '%s'. A smaller "
               "learning rate, clipping or a check of the data may help",
@@ -397,9 +405,9 @@ bdl_status bdl__learner_loss(bdl__learner *l, int64_t n, const float *src, const
     BDL__TRY(prepare(l, &l->criterion, n));
     const int64_t stride = (is_class ? 1 : l->n_dst) * l->lanes * 4;
     l->scale = 0;
+    memcpy(l->buffers_before, model_of(l)->buffers, buffers_size(l));
     BDL__TRY(run(l, &l->criterion, stride, false));
-    const double *const heads = bdl__exec_heads(l->criterion.exec);
-    const double mean = heads[0] / (heads[1] > 0 ? heads[1] : 1);
+    const double mean = mean_loss(bdl__exec_heads(l->criterion.exec));
     if (!isfinite(mean)) {
         return fail_nonfinite(l, stride);
     }
@@ -442,6 +450,8 @@ static void update(void *arg, int worker)
 bdl_status bdl__learner_step(bdl__learner *l, double rate)
 {
     updating u = {.learner = l};
+    BDL__CHECK(rate >= 0 && isfinite(rate), BDL_ERR_INVALID_ARGUMENT,
+               "the learning rate must be a finite number, at least 0 (0: the method's own), got %g", rate);
     l->rate = rate > 0 ? rate : bdl__optim_lr(l->optim);
     BDL__TRY(bdl__pool_run(l->session.pool, update, &u));
     model_of(l)->weights_version++;

@@ -27,10 +27,11 @@ bdl_status bdl__learner_forward(bdl__learner *learner, int64_t n, const float *s
 /* After a forward pass: adds to the gradients those that belong to `diff_dst`, the gradient of its output. `diff_src`
  * (may be NULL) gets that of its input. */
 bdl_status bdl__learner_backward(bdl__learner *learner, const float *diff_dst, float *diff_src);
-/* Mean loss of n samples with classes `labels`, or with `targets`, one of which is given; adds its gradients. */
+/* Mean loss of n samples with classes `labels`, or with `targets`, one of which is given; adds its gradients. One that is not finite is
+ * BDL_ERR_NUMERIC, and leaves gradients and running buffers as they were. */
 bdl_status bdl__learner_loss(bdl__learner *learner, int64_t n, const float *src,
                              const double *labels, const float *targets, double *loss);
-/* Updates the weights by the gradients. `rate` <= 0 is the method's own. */
+/* Updates the weights by the gradients. `rate` 0 is the method's own; below it or not finite is BDL_ERR_INVALID_ARGUMENT. */
 bdl_status bdl__learner_step(bdl__learner *learner, double rate);
 void bdl__learner_zero_grad(bdl__learner *learner);
 /* The gradient of weight tensor i. */

@@ -222,6 +222,61 @@ BDL_TEST(backward_after_forward_is_the_gradient_of_a_loss_outside)
     close_all(&f);
 }
 
+/* All gradients and running buffers, one after the other. */
+static int copy_state(const fixture *f, float *to)
+{
+    int n = 0;
+    for (int64_t i = 0; i < bdl_model_n_params(f->model) + bdl_model_n_buffers(f->model); i++) {
+        const int64_t i_buffer = i - bdl_model_n_params(f->model);
+        const char *name;
+        int64_t shape[BDL_MAX_RANK], count = 1;
+        bdl_dtype dtype;
+        int32_t rank;
+        void *data;
+        float *values;
+        CHECK_OK(i_buffer < 0 ? bdl_model_param(f->model, i, &name, &dtype, shape, &rank, &data)
+                              : bdl_model_buffer(f->model, i_buffer, &name, &dtype, shape, &rank, &data));
+        values = (float *)data;
+        if (i_buffer < 0) {
+            CHECK_OK(bdl_learner_grad(f->learner, i, &values));
+        }
+        for (int32_t k = 0; k < rank; k++) {
+            count *= shape[k];
+        }
+        memcpy(to + n, values, (size_t)count * sizeof *to);
+        n += (int)count;
+    }
+    return n;
+}
+
+BDL_TEST(a_loss_that_is_no_number_changes_nothing)
+{
+    fixture f;
+    double loss = 0;
+    float before[256], after[256];
+    open_all(&f, "{\"p\":0.0}", "");
+    CHECK_OK(bdl_learner_loss(f.learner, N, f.src, f.labels, NULL, &loss));
+    const int n = copy_state(&f, before);
+    f.src[8] = NAN;
+    CHECK_EQ_I64(bdl_learner_loss(f.learner, N, f.src, f.labels, NULL, &loss), BDL_ERR_NUMERIC);
+    CHECK_EQ_I64(copy_state(&f, after), n);
+    CHECK(memcmp(before, after, (size_t)n * sizeof before[0]) == 0);
+    CHECK_OK(bdl_learner_step(f.learner, 0));
+    close_all(&f);
+}
+
+BDL_TEST(a_rate_that_is_none_is_refused)
+{
+    static const double rates[] = {-0.1, NAN, HUGE_VAL};
+    fixture f;
+    open_all(&f, "{\"p\":0.0}", "");
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ_I64(bdl_learner_step(f.learner, rates[i]), BDL_ERR_INVALID_ARGUMENT);
+        CHECK_STR_HAS(bdl_last_error(), "the learning rate must be a finite number, at least 0");
+    }
+    close_all(&f);
+}
+
 BDL_TEST(what_a_learner_cannot_take_is_refused)
 {
     fixture f;
@@ -246,4 +301,5 @@ BDL_TEST(what_a_learner_cannot_take_is_refused)
 BDL_TEST_MAIN(steps_by_hand_are_those_of_the_trainer_to_the_bit,
               gradients_are_differences_of_losses_and_add_up,
               backward_after_forward_is_the_gradient_of_a_loss_outside,
+              a_loss_that_is_no_number_changes_nothing, a_rate_that_is_none_is_refused,
               what_a_learner_cannot_take_is_refused)
