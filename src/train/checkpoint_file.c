@@ -17,6 +17,8 @@
 #define FORMAT_VERSION 1
 #define DOCUMENT_KEY "bdl"
 #define CHECKSUM_KEY "sha256"
+#define WEIGHTS "weights/"
+#define BUFFERS "buffers/"
 
 /* ---- what both directions share ------------------------------------------------------------- */
 
@@ -26,8 +28,8 @@ static bdl_status list_tensors(const bdl__checkpoint_io *io, bdl__arena *arena,
     const int n_states = bdl__optim_n_states(io->optim);
     static const char *const prefixes[BDL__MAX_OPTIM_STATES] = {"state0/", "state1/", "state2/"};
     bdl__vector vectors[2 + BDL__MAX_OPTIM_STATES] = {
-        {.prefix = "weights/", .data = io->model->weights},
-        {.prefix = "buffers/", .data = io->model->buffers, .is_buffers = true}};
+        {.prefix = WEIGHTS, .data = io->model->weights},
+        {.prefix = BUFFERS, .data = io->model->buffers, .is_buffers = true}};
     for (int i = 0; i < n_states; i++) {
         vectors[2 + i] = (bdl__vector){.prefix = prefixes[i], .data = io->states[i]};
     }
@@ -100,6 +102,7 @@ static void write_document(const bdl__checkpoint_io *io, const bdl__position *po
     write_i64(w, "format_version", FORMAT_VERSION);
     write_string(w, "bdl_version", BDL_VERSION_STRING);
     write_string(w, "target", bdl__target_name(io->target));
+    write_string(w, "model", io->model->graph->name);
     write_position(position, w);
     write_string(w, "method", bdl__optim_method_of(io->optim)->name);
     write_string(w, "optim", optim);
@@ -203,8 +206,8 @@ typedef struct reading {
 static bdl_status check_format(const bdl__json *root, const char *where)
 {
     static const char *const known[] = {"format",   "format_version", "bdl_version", "target",
-                                        "position", "method",         "optim",       "states",
-                                        "schedule", "settings"};
+                                        "model",    "position",       "method",      "optim",
+                                        "states",   "schedule",       "settings"};
     const char *format;
     int64_t version = 0;
     BDL__TRY(bdl__json_need_string(root, "format", where, &format));
@@ -270,6 +273,48 @@ static bdl_status read_position(const bdl__json *root, const char *where, bdl__p
     BDL__TRY(bdl__json_need(object, "validation_due", BDL__JSON_BOOL, where, &due));
     position->validation_due = bdl__json_bool(due);
     return read_results(object, where, position);
+}
+
+/* Tensors of the file that are a model's, and how many weights they hold. */
+static int64_t count_tensors(const bdl__safetensors *file, int64_t *n_weights)
+{
+    int64_t n = 0;
+    *n_weights = 0;
+    for (int64_t i = 0; i < bdl__safetensors_count(file); i++) {
+        const bdl__st_tensor *const tensor = bdl__safetensors_at(file, i);
+        const bool is_weight = strncmp(tensor->name, WEIGHTS, strlen(WEIGHTS)) == 0;
+        n += is_weight || strncmp(tensor->name, BUFFERS, strlen(BUFFERS)) == 0;
+        *n_weights += is_weight ? tensor->count : 0;
+    }
+    return n;
+}
+
+/* `tensors` begin with the model's. */
+static bdl_status check_model(const reading *r, const bdl__json *root, const bdl__safetensors *file,
+                              const bdl__st_tensor *tensors, bdl__arena *arena)
+{
+    const bdl__graph *const graph = r->io->model->graph;
+    const int64_t n = graph->n_params + graph->n_buffers;
+    const char *name;
+    char reason[512] = "";
+    int64_t was_weights, now_weights = 0;
+    BDL__TRY(bdl__json_need_string(root, "model", r->path, &name));
+    bdl_status status = bdl__vectors_find(file, tensors, n, "the first difference", arena);
+    if (status != BDL_OK) {
+        snprintf(reason, sizeof reason, ": %s", bdl_last_error());
+    }
+    const int64_t n_found = count_tensors(file, &was_weights);
+    if (status == BDL_OK && n_found == n) {
+        return BDL_OK;
+    }
+    for (int64_t i = 0; i < graph->n_params; i++) {
+        now_weights += graph->params[i].count;
+    }
+    BDL__FAIL(status == BDL_OK ? BDL_ERR_SHAPE : status,
+              "%s is of another model: '%.100s' with %lld weights (%lld tensors with the buffers), expected '%.100s' with "
+              "%lld (%lld)%s",
+              r->path, name, (long long)was_weights, (long long)n_found, graph->name, (long long)now_weights,
+              (long long)n, reason);
 }
 
 static bdl_status check_method(const reading *r, const bdl__json *root, const char *now)
@@ -409,10 +454,12 @@ static bdl_status check_settings(const reading *r, const bdl__json *root)
 
 /* ---- reading: all of it --------------------------------------------------------------------- */
 
-static bdl_status check_document(reading *r, const bdl__json *root)
+static bdl_status check_document(reading *r, const bdl__json *root, const bdl__safetensors *file,
+                                 const bdl__st_tensor *tensors, bdl__arena *arena)
 {
     BDL__TRY(check_format(root, r->path));
     BDL__TRY(read_position(root, r->path, &r->position));
+    BDL__TRY(check_model(r, root, file, tensors, arena));
     BDL__TRY(check_optim(r, root));
     return check_settings(r, root);
 }
@@ -424,8 +471,8 @@ static bdl_status take_over(reading *r, const bdl__json *root, const bdl__safete
     bdl__st_tensor *tensors = NULL;
     int64_t n = 0;
     const bdl__json *schedule;
-    BDL__TRY(check_document(r, root));
     BDL__TRY(list_tensors(r->io, arena, &tensors, &n));
+    BDL__TRY(check_document(r, root, file, tensors, arena));
     BDL__TRY(bdl__vectors_check(file, tensors, n, r->path, arena));
     BDL__TRY(bdl__json_need(root, "schedule", BDL__JSON_ARRAY, r->path, &schedule));
     BDL__TRY(bdl__schedule_state_from_json(r->io->schedule, schedule, r->path));

@@ -104,12 +104,19 @@ static bdl_status fail_extra(const bdl__safetensors *file, const bdl__st_tensor 
     BDL__FAIL(BDL_ERR_INTERNAL, "%s: the model has two tensors of one name", where);
 }
 
-bdl_status bdl__vectors_check(const bdl__safetensors *file, const bdl__st_tensor *tensors,
-                              int64_t n_tensors, const char *where, bdl__arena *arena)
+bdl_status bdl__vectors_find(const bdl__safetensors *file, const bdl__st_tensor *tensors,
+                             int64_t n_tensors, const char *where, bdl__arena *arena)
 {
     for (int64_t i = 0; i < n_tensors; i++) {
         BDL__TRY(check_tensor(file, &tensors[i], where, arena));
     }
+    return BDL_OK;
+}
+
+bdl_status bdl__vectors_check(const bdl__safetensors *file, const bdl__st_tensor *tensors,
+                              int64_t n_tensors, const char *where, bdl__arena *arena)
+{
+    BDL__TRY(bdl__vectors_find(file, tensors, n_tensors, where, arena));
     return bdl__safetensors_count(file) == n_tensors ? BDL_OK
                                                      : fail_extra(file, tensors, n_tensors, where);
 }

@@ -21,8 +21,11 @@ typedef struct bdl__vector {
 bdl_status bdl__vectors_list(const bdl__model *model, const bdl__vector *vectors, int64_t n_vectors,
                              bdl__arena *arena, bdl__st_tensor **tensors, int64_t *n_tensors);
 
-/* Whether the file has exactly these tensors, with their shapes and dtypes; else an error with
+/* Whether the file has these tensors, with their shapes and dtypes; else an error with
  * what was expected and what was found, and the nearest name for a missing one. */
+bdl_status bdl__vectors_find(const bdl__safetensors *file, const bdl__st_tensor *tensors,
+                             int64_t n_tensors, const char *where, bdl__arena *arena);
+/* The same, and no others. */
 bdl_status bdl__vectors_check(const bdl__safetensors *file, const bdl__st_tensor *tensors,
                               int64_t n_tensors, const char *where, bdl__arena *arena);
 

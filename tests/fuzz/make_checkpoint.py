@@ -11,7 +11,7 @@ SHAPES = {"fc1.weight": (3, 4), "fc1.bias": (3,), "fc2.weight": (2, 3), "fc2.bia
 
 def document(**changes):
     content = {
-        "format": "bdl-checkpoint", "format_version": 1, "bdl_version": "0.1.0", "target": "avx2",
+        "format": "bdl-checkpoint", "format_version": 1, "bdl_version": "0.1.0", "target": "avx2", "model": "mlp",
         "position": {"epoch": 1, "step": 2, "iteration": 12, "epoch_loss": 0.5, "epoch_divisor": 32, "validation_due": False,
                      "results_key": 7, "results": [0.25, None, 1]},
         "method": "adam", "optim": "adam", "states": 2,

@@ -411,7 +411,12 @@ BDL_TEST(checkpoint_of_another_net_or_method_is_refused)
     run *const a = small(1);
     const char *const model = "mlp(hidden=[3], classes=2, shape=[4])";
     check_refused(a, start(allocator, "mlp(hidden=[5], classes=2, shape=[4])", BDL_F32, "adam", 2),
-                  BDL_ERR_SHAPE, "tensor 'weights/fc1.weight': expected shape 5x4, found 3x4");
+                  BDL_ERR_SHAPE,
+                  "step-0000000200.bdlckpt is of another model: 'mlp' with 23 weights (4 tensors with the buffers), "
+                  "expected 'mlp' with 37 (4): the first difference: tensor 'weights/fc1.weight': expected shape 5x4, "
+                  "found 3x4");
+    check_refused(a, start(allocator, "linear(classes=2, shape=[4])", BDL_F32, "sgd", 2), BDL_ERR_SHAPE,
+                  "expected 'linear' with 10 (2)");
     check_refused(a, start(allocator, model, BDL_F32, "sgd", 2), BDL_ERR_STATE,
                   "was trained with adam");
     check_refused(a, start(allocator, model, BDL_F64, "adam", 2), BDL_ERR_FORMAT,
