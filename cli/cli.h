@@ -49,6 +49,8 @@ void watch_signals(bdl_context *context);
 int print_text(bdl_status status, char *text);
 /* A JSON string with its quotes; file names may hold anything. */
 void print_quoted(FILE *out, const char *text);
+/* The value that the command line gives an option, the last of several; NULL where it does not name it. */
+const char *option_value(const command *c, const char *name);
 /* A usage error if there are more than `most` arguments that are no options. */
 int check_rest(const command *c, int64_t most);
 

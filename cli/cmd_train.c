@@ -88,12 +88,23 @@ static void print_step(progress *p, const bdl_event *e)
     if (e->epochs > 0) {
         snprintf(epochs, sizeof epochs, "/%lld", (long long)e->epochs);
     }
-    fprintf(stderr, "%sepoch %lld%s  %3.0f %%  loss %.4f  %.0f images/s  ", p->is_terminal ? "\r" : "",
+    fprintf(stderr, "%sepoch %lld%s  %3.0f %%  loss %.4f  %.0f samples/s  ", p->is_terminal ? "\r" : "",
             (long long)e->epoch + 1, epochs, 100.0 * (double)e->step / (double)e->steps, e->loss,
             e->samples_per_second);
     print_duration(stderr, e->seconds_left);
     fprintf(stderr, p->is_terminal ? " left\033[K" : " left\n");
     p->has_live_line = p->is_terminal;
+}
+
+/* Only where it will be overwritten. */
+static void print_validating(progress *p, const bdl_event *e)
+{
+    if (!p->is_terminal || p->command->json || e->seconds - p->last_line < interval(p)) {
+        return;
+    }
+    p->last_line = e->seconds;
+    fprintf(stderr, "\rvalidating  %lld of %lld samples\033[K", (long long)e->step, (long long)e->steps);
+    p->has_live_line = true;
 }
 
 static void print_epoch(progress *p, const bdl_event *e)
@@ -103,7 +114,7 @@ static void print_epoch(progress *p, const bdl_event *e)
         print_json_tick(e, "epoch");
         return;
     }
-    fprintf(stderr, "%sepoch %lld  loss %.4f%s%s  %.0f images/s  ", p->is_terminal ? "\r\033[K" : "",
+    fprintf(stderr, "%sepoch %lld  loss %.4f%s%s  %.0f samples/s  ", p->is_terminal ? "\r\033[K" : "",
             (long long)e->epoch, e->loss, p->metrics[0] ? "; validation: " : "",
             p->metrics[0] ? p->metrics + 2 : "", e->samples_per_second);
     print_duration(stderr, e->seconds);
@@ -125,6 +136,11 @@ static void on_event(void *user, const bdl_event *e)
             print_epoch(p, e);
         }
         break;
+    case BDL_EVENT_VALIDATING:
+        if (!p->command->quiet) {
+            print_validating(p, e);
+        }
+        break;
     case BDL_EVENT_END:
         p->end = *e;
         format_metrics(e, p->metrics, sizeof p->metrics);
@@ -138,24 +154,6 @@ static void on_event(void *user, const bdl_event *e)
     case BDL_EVENT_CHECKPOINT:
         break;
     }
-}
-
-static const char *option_value(const command *c, const char *name)
-{
-    const char *found = NULL;
-    const size_t length = strlen(name);
-    for (int i = 0; i < c->argc; i++) {
-        const char *const a = c->argv[i];
-        if (strncmp(a, "--", 2) != 0 || strncmp(a + 2, name, length) != 0) {
-            continue;
-        }
-        if (a[2 + length] == '=') {
-            found = a + 3 + length;
-        } else if (!a[2 + length] && i + 1 < c->argc) {
-            found = c->argv[i + 1];
-        }
-    }
-    return found;
 }
 
 static void print_member(const char *key, const char *value)
@@ -207,7 +205,7 @@ static void print_training(const progress *p)
         print_extent(e);
         printf(" in ");
         print_duration(stdout, e->seconds);
-        printf(" (%.0f images/s); loss %.4f", e->samples_per_second, e->loss);
+        printf(" (%.0f samples/s); loss %.4f", e->samples_per_second, e->loss);
     }
     printf("%s%s\n", p->metrics[0] ? "; validation: " : "", p->metrics[0] ? p->metrics + 2 : "");
 }

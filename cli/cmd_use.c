@@ -189,6 +189,9 @@ int cmd_predict(command *c)
     if (code != EXIT_FINE) {
         return code;
     }
+    if ((c->n_rest > 0) == (option_value(c, "data") != NULL)) {
+        return usage_error(c, "needs image files, or --data, and not both");
+    }
     if (c->out) {
         to.out = fopen(c->out, "w");
         if (!to.out) {

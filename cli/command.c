@@ -303,6 +303,24 @@ int open_command(command *c, const char *first)
     return code;
 }
 
+const char *option_value(const command *c, const char *name)
+{
+    const char *found = NULL;
+    const size_t length = strlen(name);
+    for (int i = 0; i < c->argc; i++) {
+        const char *const a = c->argv[i];
+        if (strncmp(a, "--", 2) != 0 || strncmp(a + 2, name, length) != 0) {
+            continue;
+        }
+        if (a[2 + length] == '=') {
+            found = a + 3 + length;
+        } else if (!a[2 + length] && i + 1 < c->argc) {
+            found = c->argv[i + 1];
+        }
+    }
+    return found;
+}
+
 void close_command(command *c)
 {
     bdl_options_free(c->options);

@@ -146,7 +146,8 @@ BDL_API void bdl_options_free(bdl_options *options);
  *  nearest is offered; a value that it does not take is BDL_ERR_INVALID_ARGUMENT. @since 0.1 */
 BDL_API bdl_status bdl_options_set(bdl_options *options, const char *name, const char *value);
 
-/** Whether all options are there that must be: BDL_ERR_INVALID_ARGUMENT names the first that is not.
+/** Whether all options are there that must be, those that another one needs among them: BDL_ERR_INVALID_ARGUMENT names
+ *  the first that is not.
  *  @since 0.1 */
 BDL_API bdl_status bdl_options_check(const bdl_options *options);
 
@@ -306,7 +307,8 @@ typedef enum bdl_event_kind {
     BDL_EVENT_VALIDATION = 2, /**< validation has run */
     BDL_EVENT_EPOCH = 3,      /**< an epoch and its validation have ended */
     BDL_EVENT_CHECKPOINT = 4, /**< a checkpoint was written to `path` */
-    BDL_EVENT_END = 5         /**< training has ended, for `reason` */
+    BDL_EVENT_END = 5,        /**< training has ended, for `reason` */
+    BDL_EVENT_VALIDATING = 6  /**< within a validation, after a batch: `step` of `steps` samples are done */
 } bdl_event_kind;
 
 /** What happened in training. Valid during the call that gives it. @since 0.1 */

@@ -204,6 +204,16 @@ done:
     return status;
 }
 
+static bdl__option_pair *find_pair(const bdl_options *options, const char *name)
+{
+    for (int64_t i = 0; i < options->n_pairs; i++) {
+        if (strcmp(options->pairs[i].name, name) == 0) {
+            return &options->pairs[i];
+        }
+    }
+    return NULL;
+}
+
 bdl_status bdl_options_set(bdl_options *options, const char *name, const char *value)
 {
     BDL__TRY(bdl__need_arguments(options && name && value, __func__));
@@ -212,16 +222,24 @@ bdl_status bdl_options_set(bdl_options *options, const char *name, const char *v
         return fail_unknown(options, name);
     }
     BDL__TRY(check_value(options, field, value));
-    bdl__option_pair *pair = NULL;
-    for (int64_t i = 0; i < options->n_pairs; i++) {
-        if (options->pairs[i].name == field->name) {
-            pair = &options->pairs[i];
-        }
-    }
     const char *copy;
     BDL__TRY(bdl__arena_strdup(&options->arena, value, &copy));
+    bdl__option_pair *pair = find_pair(options, field->name);
     pair = pair ? pair : &options->pairs[options->n_pairs++];
     *pair = (bdl__option_pair){.name = field->name, .value = copy};
+    return BDL_OK;
+}
+
+/* Options that say nothing without another one. */
+static bdl_status check_needs(const bdl_options *options)
+{
+    for (int64_t i = 0; i < options->n_pairs; i++) {
+        const bdl__option_pair *const pair = &options->pairs[i];
+        const bdl__field *const field = find_field(options, pair->name);
+        const bool is_off = field->kind == BDL__FIELD_BOOL && strcmp(pair->value, "true") != 0;
+        BDL__CHECK(!field->needs || is_off || find_pair(options, field->needs), BDL_ERR_INVALID_ARGUMENT,
+                   "%s: the option '%s' needs the option '%s'", options->schema->name, field->name, field->needs);
+    }
     return BDL_OK;
 }
 
@@ -230,14 +248,10 @@ bdl_status bdl_options_check(const bdl_options *options)
     BDL__TRY(bdl__need_arguments(options != NULL, __func__));
     for (int64_t f = 0; f < options->schema->n_fields; f++) {
         const bdl__field *const field = &options->schema->fields[f];
-        bool is_given = !field->required;
-        for (int64_t i = 0; i < options->n_pairs; i++) {
-            is_given = is_given || options->pairs[i].name == field->name;
-        }
-        BDL__CHECK(is_given, BDL_ERR_INVALID_ARGUMENT, "%s needs the option '%s'",
-                   options->schema->name, field->name);
+        BDL__CHECK(!field->required || find_pair(options, field->name), BDL_ERR_INVALID_ARGUMENT,
+                   "%s needs the option '%s'", options->schema->name, field->name);
     }
-    return BDL_OK;
+    return check_needs(options);
 }
 
 /* Options for which the caller gave an object must not be set as well; required ones get a text that nobody reads. */
@@ -245,11 +259,10 @@ static bdl_status write_given(const bdl_options *options, const char *const *giv
                               bdl__json_writer *writer)
 {
     for (int64_t g = 0; g < n_given; g++) {
-        for (int64_t i = 0; i < options->n_pairs; i++) {
-            BDL__CHECK(strcmp(options->pairs[i].name, given[g]) != 0, BDL_ERR_INVALID_ARGUMENT,
-                       "%s: the option '%s' is set to '%.200s', but an object was given for it too",
-                       options->schema->name, given[g], options->pairs[i].value);
-        }
+        const bdl__option_pair *const pair = find_pair(options, given[g]);
+        BDL__CHECK(!pair, BDL_ERR_INVALID_ARGUMENT,
+                   "%s: the option '%s' is set to '%.200s', but an object was given for it too",
+                   options->schema->name, given[g], pair->value);
         bdl__json_write_key(writer, given[g]);
         bdl__json_write_string(writer, "given");
     }
@@ -286,6 +299,7 @@ bdl_status bdl__options_read_given(const bdl_options *options, const char *verb,
                "these are not options of '%s'", verb);
     bdl__text text;
     bdl__json *object = NULL;
+    BDL__TRY(check_needs(options));
     bdl__text_init(&text, &options->context->allocator);
     bdl_status status;
     BDL__TRY_DONE(status, write_pairs(options, given, n_given, &text));

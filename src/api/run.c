@@ -96,9 +96,13 @@ static bdl_status evaluate(bdl_context *context, const bdl__eval_params *params,
                                params->metrics, params->target, heads));
     double values[BDL__MAX_HEADS];
     int64_t n = 0;
-    BDL__TRY(bdl__evaluate(&session, o->saved, o->dataset, o->chain, *heads, o->precision,
-                           BDL__MIN(params->batch, o->dataset->n), params->most_broken, values,
-                           &n));
+    const bdl__evaluation how = {.dataset = o->dataset,
+                                 .chain = o->chain,
+                                 .heads = *heads,
+                                 .precision = o->precision,
+                                 .batch = BDL__MIN(params->batch, o->dataset->n),
+                                 .most_broken = params->most_broken};
+    BDL__TRY(bdl__evaluate(&session, o->saved, &how, values, &n));
     bdl__json_writer w;
     bdl__json_writer_init(&w, text, 0);
     bdl__json_open(&w, '{');

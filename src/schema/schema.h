@@ -60,6 +60,7 @@ typedef struct bdl__field {
     bdl__range range;
     const char *const *choices; /* NULL-terminated */
     bool required;
+    const char *needs; /* name of the option without which this one says nothing, or NULL */
     int32_t least_n, most_n; /* length of a list; 0, 0 = any up to BDL__MAX_LIST */
     const char *torch_name;  /* the argument's name in PyTorch where it differs ("betas[0]": a part
                               * of one), else NULL */

@@ -117,33 +117,37 @@ static bdl_status run_pass(const bdl__session *session, pass *p, batch_fn fn, vo
 /* ---- means ------------------------------------------------------------------------------------ */
 
 typedef struct means {
-    int n_heads;
+    const bdl__evaluation *how;
     double sum[BDL__MAX_HEADS][2];
     int64_t n_samples;
+    int64_t n_done; /* of all ranks */
 } means;
 
 static bdl_status add_heads(void *arg, const bdl__batch *batch, bdl__exec *exec)
 {
     means *const m = arg;
     const double *const heads = bdl__exec_heads(exec);
-    for (int i = 0; i < m->n_heads; i++) {
+    for (int i = 0; i < m->how->heads->n; i++) {
         m->sum[i][0] += heads[2 * i];
         m->sum[i][1] += heads[2 * i + 1];
     }
     m->n_samples += batch->n_samples;
+    m->n_done += batch->whole_samples;
+    if (m->how->on_batch) {
+        m->how->on_batch(m->how->arg, m->n_done);
+    }
     return BDL_OK;
 }
 
 bdl_status bdl__evaluate(const bdl__session *session, const bdl__saved *saved,
-                         const bdl__dataset *dataset, const bdl__chain *chain,
-                         const bdl__heads *heads, bdl__precision precision, int64_t batch,
-                         double most_broken, double *values, int64_t *n_samples)
+                         const bdl__evaluation *how, double *values, int64_t *n_samples)
 {
     pass p = {0};
-    means m = {.n_heads = heads->n};
-    const bdl__runner_options options = {.precision = precision,
+    means m = {.how = how};
+    const bdl__heads *const heads = how->heads;
+    const bdl__runner_options options = {.precision = how->precision,
                                          .target = target_of(session, saved->model),
-                                         .batch = batch,
+                                         .batch = how->batch,
                                          .heads = heads->head,
                                          .n_heads = heads->n,
                                          .target_shape = heads->target_shape,
@@ -151,7 +155,8 @@ bdl_status bdl__evaluate(const bdl__session *session, const bdl__saved *saved,
                                          .target_is_input = heads->target_is_input,
                                          .ranks = session->ranks,
                                          .cancel = session->ranks ? NULL : session->cancel};
-    bdl_status status = open_pass(session, saved, dataset, chain, &options, most_broken, &p);
+    bdl_status status =
+        open_pass(session, saved, how->dataset, how->chain, &options, how->most_broken, &p);
     if (status == BDL_OK) {
         status = run_pass(session, &p, add_heads, &m);
     }

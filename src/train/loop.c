@@ -253,6 +253,18 @@ bdl_status bdl__trainer_checkpoint(bdl__trainer *t, const char *path)
     return status;
 }
 
+/* For whoever watches: the log has no lines of it. */
+static void report_validating(void *arg, int64_t n_done)
+{
+    bdl__trainer *const t = arg;
+    if (t->fn) {
+        bdl__event event = event_of(t, BDL__EVENT_VALIDATING);
+        event.step = n_done;
+        event.steps = t->val->n;
+        t->fn(t->fn_arg, &event);
+    }
+}
+
 static bdl_status validate(bdl__trainer *t)
 {
     if (!t->val) {
@@ -261,9 +273,15 @@ static bdl_status validate(bdl__trainer *t)
     const double start = bdl__now();
     double values[BDL__MAX_HEADS];
     int64_t n = 0;
-    const int64_t batch = bdl__trainer_val_batch(t, t->val->n);
-    BDL__TRY(bdl__evaluate(&t->session, t->saved, t->val, t->chain, t->heads, t->precision, batch,
-                           t->params.most_broken, values, &n));
+    const bdl__evaluation how = {.dataset = t->val,
+                                 .chain = t->chain,
+                                 .heads = t->heads,
+                                 .precision = t->precision,
+                                 .batch = bdl__trainer_val_batch(t, t->val->n),
+                                 .most_broken = t->params.most_broken,
+                                 .on_batch = report_validating,
+                                 .arg = t};
+    BDL__TRY(bdl__evaluate(&t->session, t->saved, &how, values, &n));
     memcpy(t->values, values, (size_t)t->heads->n * sizeof *values);
     t->validated = t->position.iteration;
     t->validating += bdl__now() - start;

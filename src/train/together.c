@@ -367,8 +367,7 @@ static bdl_status resume(bdl__trainer *t, void *states[BDL__MAX_OPTIM_STATES])
     }
     BDL__TRY(share_checkpoint(t, winner, states));
     if (winner == t->ranks->rank) {
-        BDL__LOG(t->session.log, BDL__LOG_INFO, "resuming from %s (epoch %lld, iteration %lld)", path,
-                 (long long)t->position.epoch, (long long)t->position.iteration);
+        bdl__trainer_log_resume(t, path);
     }
     return BDL_OK;
 }

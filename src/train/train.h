@@ -109,7 +109,8 @@ typedef enum bdl__event_kind {
     BDL__EVENT_VALIDATION, /* validation has run */
     BDL__EVENT_EPOCH,      /* an epoch has ended, after its validation */
     BDL__EVENT_CHECKPOINT, /* one was written: `path` */
-    BDL__EVENT_END
+    BDL__EVENT_END,
+    BDL__EVENT_VALIDATING  /* within a validation: so many samples, `step`, of `steps` are done */
 } bdl__event_kind;
 
 typedef struct bdl__event {
@@ -166,12 +167,21 @@ bdl_status bdl__train_ranges(bdl__arena *arena, const bdl__graph *graph, bdl__pa
 
 /* ---- evaluation and prediction ------------------------------------------------------------------ */
 
-/* Means over a data set: value[i] belongs to heads->name[i]. Up to the share `most_broken` of image files may be
- * broken; they are left out with a warning. */
+/* What is measured, and how. Everything is borrowed. */
+typedef struct bdl__evaluation {
+    const bdl__dataset *dataset;
+    const bdl__chain *chain;
+    const bdl__heads *heads;
+    bdl__precision precision;
+    int64_t batch;
+    double most_broken; /* share of image files that may be broken: they are left out with a warning */
+    void (*on_batch)(void *arg, int64_t n_done); /* after a batch: samples so far, those of all ranks; may be NULL */
+    void *arg;
+} bdl__evaluation;
+
+/* Means over a data set: values[i] belongs to heads->name[i]. */
 bdl_status bdl__evaluate(const bdl__session *session, const bdl__saved *saved,
-                         const bdl__dataset *dataset, const bdl__chain *chain,
-                         const bdl__heads *heads, bdl__precision precision, int64_t batch,
-                         double most_broken, double *values, int64_t *n_samples);
+                         const bdl__evaluation *how, double *values, int64_t *n_samples);
 
 /* What predictions of one model can use again: plans and memory. Zero-initialised is ready; one thread at a time. */
 typedef struct bdl__predictor {

@@ -310,8 +310,6 @@ static bdl_status set_limits(bdl__trainer *t)
     }
     BDL__CHECK(!p->resume || !given(p->start), BDL_ERR_INVALID_ARGUMENT,
                "resume and start both say what to go on from: leave one out");
-    BDL__CHECK(!p->resume || given(p->checkpoint), BDL_ERR_INVALID_ARGUMENT,
-               "resume needs the directory of the checkpoints: add --checkpoint");
     return BDL_OK;
 }
 
@@ -414,6 +412,13 @@ bdl_status bdl__trainer_read(bdl__trainer *t, const bdl__checkpoint_io *io, cons
     return status;
 }
 
+void bdl__trainer_log_resume(const bdl__trainer *t, const char *path)
+{
+    const bdl__position *const p = &t->position;
+    BDL__LOG(t->session.log, BDL__LOG_INFO, "resuming from %s (after iteration %lld, %s epoch %lld)", path,
+             (long long)p->iteration, p->step > 0 ? "in" : "before", (long long)p->epoch + 1);
+}
+
 static bdl_status resume_alone(bdl__trainer *t)
 {
     const bdl__checkpoint_io io = bdl__trainer_io(t);
@@ -426,8 +431,7 @@ static bdl_status resume_alone(bdl__trainer *t)
         return BDL_OK;
     }
     BDL__TRY(status);
-    BDL__LOG(t->session.log, BDL__LOG_INFO, "resuming from %s (epoch %lld, iteration %lld)", path,
-             (long long)t->position.epoch, (long long)t->position.iteration);
+    bdl__trainer_log_resume(t, path);
     return BDL_OK;
 }
 

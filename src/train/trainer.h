@@ -78,6 +78,8 @@ bdl__checkpoint_io bdl__trainer_io(const bdl__trainer *trainer);
 /* Takes over the checkpoint that the params name: a file, or the newest of a directory. BDL_ERR_NOT_FOUND if there
  * is none. */
 bdl_status bdl__trainer_read(bdl__trainer *trainer, const bdl__checkpoint_io *io, const char **path);
+/* Epochs are counted from 1, as wherever people read of them. */
+void bdl__trainer_log_resume(const bdl__trainer *trainer, const char *path);
 /* Tells the other ranks, if there are any, that this one has failed, and why. */
 void bdl__trainer_abort(const bdl__trainer *trainer, bdl_status status);
 /* SHA-256 over the model's vectors and these states. */

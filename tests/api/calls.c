@@ -188,6 +188,40 @@ BDL_TEST(a_stop_ends_one_trainer_and_no_other)
     bdl_context_free(context);
 }
 
+typedef struct validating {
+    int64_t done, n_events, n_complete;
+} validating;
+
+static void watch_validation(void *user, const bdl_event *event)
+{
+    validating *const v = (validating *)user;
+    if (event->kind == BDL_EVENT_VALIDATING) {
+        CHECK_EQ_I64(event->steps, 300);
+        CHECK(event->step > v->done);
+        v->done = event->step;
+        v->n_events++;
+    }
+    if (event->kind == BDL_EVENT_VALIDATION) {
+        v->n_complete += v->done == 300;
+        v->done = 0;
+    }
+}
+
+BDL_TEST(a_validation_tells_how_far_it_is)
+{
+    bdl_context *context = new_context();
+    bdl_trainer *trainer = NULL;
+    validating v = {0, 0, 0};
+    bdl_options *options = options_of(context, "train", small_run);
+    REQUIRE_OK(bdl_options_set(options, "val", "synthetic(count=300, shape=[5], classes=3)"));
+    REQUIRE_OK(bdl_trainer_create(context, options, &trainer));
+    CHECK_OK(bdl_trainer_run(trainer, watch_validation, &v));
+    CHECK(v.n_complete >= 1 && v.n_events > v.n_complete);
+    bdl_trainer_free(trainer);
+    bdl_options_free(options);
+    bdl_context_free(context);
+}
+
 BDL_TEST(a_stop_before_a_run_ends_it)
 {
     bdl_context *context = new_context();
@@ -470,6 +504,7 @@ BDL_TEST(a_tensor_goes_through_dlpack_and_back)
 BDL_TEST_MAIN(contexts_count_workers_and_refuse_bad_ones, a_cancel_ends_a_call_and_can_be_taken_back,
               a_cancel_before_anything_is_trained_leaves_no_checkpoint,
               a_stop_ends_one_trainer_and_no_other, a_stop_before_a_run_ends_it,
+              a_validation_tells_how_far_it_is,
               options_know_their_names, listings_are_texts_or_name_what_is_not_there,
               inspect_describes_models_and_plans, predictions_come_row_by_row_until_stopped,
               weights_are_set_by_shape_and_models_saved, encoded_rows_are_checked, a_group_of_one_trains_as_none,

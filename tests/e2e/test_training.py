@@ -55,7 +55,7 @@ def plain_progress():
     result = bdl(*LENET, "--epochs", "2", "--val", DIGITS)
     check("\r" not in result.err and "\033" not in result.err, result)
     lines = result.err.splitlines()
-    check(len(lines) == 2 and "epoch 1" in lines[0] and "top1" in lines[0] and "images/s" in lines[0], result)
+    check(len(lines) == 2 and "epoch 1" in lines[0] and "top1" in lines[0] and "samples/s" in lines[0], result)
     check("2 epochs" in result.out and "fingerprint" in result.out, result)
     result = bdl(*LENET, "--epochs", "1", "--quiet")
     equal((result.out, result.err), ("", ""))
@@ -111,12 +111,13 @@ def on_terminal(arguments, seconds=60):
 
 @case
 def live_line_on_a_terminal():
-    code, shown = on_terminal(["train", "lenet", "--data", "digits(count=5000)", "--val", DIGITS, "--epochs", "2",
-                               "--batch", "1", "--threads", "1"])
+    code, shown = on_terminal(["train", "lenet", "--data", "digits(count=5000)", "--val", "digits(count=60000)", "--epochs",
+                               "2", "--batch", "1", "--threads", "1"])
     equal(code, 0)
     live = [piece for piece in shown.split("\r") if " left" in piece]
     check(live, "no live line in", repr(shown[-500:]))
-    check(re.search(r"epoch 1/2 +\d+ %  loss \d+\.\d+  \d+ images/s  [\d.]+ (s|min.*) left", live[0]), repr(live[0]))
+    check(re.search(r"epoch 1/2 +\d+ %  loss \d+\.\d+  \d+ samples/s  [\d.]+ (s|min.*) left", live[0]), repr(live[0]))
+    check(re.search(r"\rvalidating  \d+ of 60000 samples\x1b", shown), repr(shown[-500:]))
     equal(shown.count("validation:"), 2)
     code, shown = on_terminal([*LENET, "--epochs", "1", "--quiet"])
     equal((code, shown), (0, ""))
@@ -197,7 +198,11 @@ def checkpoints_of_another_run():
     train = [*LENET, "--epochs", "1", "--checkpoint", "saved"]
     bdl(*train)
     refused(*train, says=["saved", "resume"])
-    refused(*LENET, "--resume", says="--checkpoint")
+    result = bdl(*LENET, "--epochs", "2", "--checkpoint", "saved", "--resume")
+    check(re.search(r"resuming from saved/step-\d+\.bdlckpt \(after iteration \d+, before epoch 2\)", result.err), result)
+    for option in (["--resume"], ["--every", "5"], ["--keep", "2"]):
+        refused(*LENET, *option, code=2, says=[f"'{option[0][2:]}'", "'checkpoint'"])
+    bdl(*LENET, "--resume=false", "--iterations", "1")
     for every in ("x", "0", "-1", "1.5"):
         refused(*LENET, "--checkpoint", "other", "--every", every, says="every")
 

@@ -101,7 +101,8 @@ def wrong_files():
     refused("inspect", "folder", says="model.json")
     refused("inspect", "empty", says="empty")
     refused("inspect", "text.json", says="text.json")
-    refused("predict", "lenet", says="--data")
+    refused("predict", "lenet", code=2, says="--data")
+    refused("predict", "lenet", "a.png", "--data", DIGITS, code=2, says="not both")
     check(refused("predict", "lenet", "nowhere.png").endswith("cannot open 'nowhere.png': No such file or directory"))
     refused("predict", "lenet", "a.png", "b.png", says=["none of the first 2 images", "b.png"])
 

@@ -13,7 +13,7 @@ from bdl._context import Handle, create, long_call, on_caller_thread
 from bdl.callbacks import Callback, History, Progress, StopTraining, asks_to_stop
 from bdl.errors import BdlCancelledError, BdlStateError
 
-START, STEP, VALIDATION, EPOCH, CHECKPOINT, END = range(6)
+START, STEP, VALIDATION, EPOCH, CHECKPOINT, END, VALIDATING = range(7)
 
 
 def _values(event: Any) -> dict[str, float]:
@@ -71,6 +71,9 @@ class Run:
                 values = {"loss": event.loss, "lr": event.rate}
                 iteration = event.iteration
                 self._tell(self.wants_steps, lambda c: c.on_step(iteration, values))
+        elif kind == VALIDATING:
+            if self.progress is not None:
+                self.progress.validating(event)
         elif kind == START:
             self._tell(self.callbacks, lambda c: c.on_train_begin(self.model))
         elif kind == EPOCH:

@@ -104,11 +104,20 @@ class Progress:
         print(start + line.ljust(self.width), end=end, flush=True)
         self.width = 0 if end == "\n" else len(line)
 
+    def _is_due(self) -> bool:
+        now = time.monotonic()
+        is_due = self.is_terminal and now - self.drawn > REDRAW_SECONDS
+        self.drawn = now if is_due else self.drawn
+        return is_due
+
+    def validating(self, event: Any) -> None:
+        """The same line, within a validation."""
+        if self._is_due():
+            self._write(f"validating: {event.step}/{event.steps} samples", "")
+
     def step(self, event: Any) -> None:
         """Redraws the line now and then."""
-        now = time.monotonic()
-        if self.is_terminal and now - self.drawn > REDRAW_SECONDS:
-            self.drawn = now
+        if self._is_due():
             left = "" if math.isnan(event.seconds_left) else f", {event.seconds_left:.0f} s left"
             self._write(
                 f"epoch {event.epoch + 1}: step {event.step}/{event.steps}, loss {event.loss:.4f}, "

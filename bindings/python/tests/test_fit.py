@@ -2,6 +2,7 @@
 """fit, evaluate and predict: the command's bits, callbacks, checkpoints, Ctrl-C, kinds of data, and mistakes."""
 
 import json
+import types
 
 import numpy as np
 import pytest
@@ -549,6 +550,14 @@ def test_progress_is_redrawn_on_a_terminal_only(child):
     assert "\\repoch 1/1: loss " in line and "epoch 1: step 1/" in line and line.endswith("\\r\\n'")
     plain = child("import bdl\nbdl.models.lenet().fit('digits(count=2000)', epochs=1)").stdout
     assert plain.startswith("epoch 1/1: loss ") and "\r" not in plain and plain.count("\n") == 1
+
+
+def test_progress_tells_how_far_a_validation_is(capsys):
+    progress = bdl.callbacks.Progress()
+    progress.is_terminal = True
+    progress.validating(types.SimpleNamespace(step=128, steps=1000))
+    progress.validating(types.SimpleNamespace(step=256, steps=1000))  # too soon
+    assert capsys.readouterr().out == "validating: 128/1000 samples"
 
 
 def test_samples_of_a_reader_as_arrays():
