@@ -27,8 +27,10 @@ RANDOM_BYTES = 16
 PROOF_BYTES = 32
 MOST_FROM_TASK, MOST_FROM_DRIVER = 64 << 10, 16 << 20  # bytes of a text
 PROOF_SECONDS = 5.0  # for a new connection's first message
+# A machine that is gone without a word has hung up after 25 seconds: who waits for the end of its task waits no longer.
 KEEP_ALIVE = {(socket.SOL_SOCKET, socket.SO_KEEPALIVE): 1, (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE): 10,
-              (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL): 5, (socket.IPPROTO_TCP, socket.TCP_KEEPCNT): 3}
+              (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL): 5, (socket.IPPROTO_TCP, socket.TCP_KEEPCNT): 3,
+              (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT): 25_000}
 ACCEPT_SECONDS = 0.5  # until the next try where no connection could be taken
 SPARE_CONNECTIONS = 16  # beside one for each task
 
@@ -45,6 +47,8 @@ class Line:
         self._most = MOST_FROM_TASK if is_driver else MOST_FROM_DRIVER
         self._numbers = [0, 0]  # messages sent and received
         own = os.urandom(RANDOM_BYTES)
+        for (level, option), value in KEEP_ALIVE.items():
+            connection.setsockopt(level, option, value)
         connection.settimeout(seconds)
         connection.sendall(own)
         other = self._read(RANDOM_BYTES, time.monotonic() + seconds)
@@ -84,11 +88,11 @@ class Line:
         return json.loads(text)
 
     def is_open(self) -> bool:
-        """Whether the other side has not closed the line; for who expects no message now."""
+        """Whether the other side has not closed the line. Takes nothing from it: its own thread may wait for a message."""
         poll = select.poll()  # select knows no descriptors from 1024 on
         try:
-            poll.register(self._socket, select.POLLIN)
-            return not poll.poll(0) or bool(self._socket.recv(1, socket.MSG_PEEK))
+            poll.register(self._socket, select.POLLRDHUP)
+            return not poll.poll(0)
         except (OSError, ValueError):
             return False
 
@@ -168,6 +172,9 @@ class Switchboard:
                 connection.close()
                 continue
             with self._lock:
+                if self._is_closed:  # while this one came in
+                    connection.close()
+                    return
                 self._open.add(connection)
                 self._unproven[connection] = None
             threading.Thread(target=self._serve, args=(connection, place), daemon=True, name="bdl-line").start()
@@ -210,8 +217,8 @@ class Switchboard:
 
     def close(self) -> None:
         """Hangs up on all."""
-        self._is_closed = True
         with self._lock:
+            self._is_closed = True
             for one in (self._listener, *self._open):
                 _shut(one)
         self._listener.close()

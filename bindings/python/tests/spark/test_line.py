@@ -138,6 +138,47 @@ def test_what_the_driver_cannot_take_in_ends_the_line(board, heard, monkeypatch)
     assert line.receive(5) == {"answer": 2}
 
 
+def test_both_ends_notice_a_machine_that_is_gone_without_a_word(board):
+    line = reach(board)
+    line.send({"n": 1})
+    line.receive(5)
+    ends = [line._socket, *board._open]
+    assert len(ends) == 2
+    for end in ends:
+        assert end.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        idle, interval, probes, unheard = (end.getsockopt(socket.IPPROTO_TCP, option) for option in (
+            socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT))
+        assert idle + interval * probes <= 30 and 0 < unheard <= 30_000
+
+
+def test_a_look_at_a_line_neither_takes_its_message_nor_waits(board):
+    line = reach(board)
+    line.send({"n": 1})
+    wait_for("the answer", lambda: line._socket.recv(1, socket.MSG_PEEK), 10)
+    assert line.is_open() and line.receive(5) == {"answer": 2}
+    assert line.is_open()
+
+
+def test_who_comes_while_the_board_closes_is_hung_up_on(board, monkeypatch):
+    accept, closed = socket.socket.accept, threading.Event()
+
+    def late(listener):
+        taken = accept(listener)
+        closed.wait(10)
+        return taken
+
+    reach(board).close()
+    monkeypatch.setattr(socket.socket, "accept", late)
+    reach(board).close()  # the accept under way is the old one
+    connection = socket.create_connection(("127.0.0.1", board.port))
+    board.close()
+    closed.set()
+    connection.settimeout(10)
+    with contextlib.suppress(ConnectionResetError):
+        assert connection.recv(100) == b""
+    connection.close()
+
+
 def test_lines_beyond_the_1024th_open_file(board):
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, limits[1]), limits[1]))
