@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from bdl.errors import BdlFormatError, BdlStateError
 from bdl.spark import _files
-from bdl.spark._rows import ARROW_SCHEMA, SCHEMA, join
+from bdl.spark._rows import SCHEMA, join
 
 FORMAT = "bdl-leg"
 PLACES = 3
@@ -60,11 +60,6 @@ def report_of(table: pa.Table, kind: str) -> Any:
     """The JSON of a kind, or None."""
     found = of_kind(table, kind)
     return json.loads(join(found, kind)) if found else None
-
-
-def empty_table() -> pa.Table:
-    """No rows."""
-    return ARROW_SCHEMA.empty_table()
 
 
 class Store:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 import uuid
@@ -31,17 +32,16 @@ def setting(spark: Any, key: str, default: str) -> str:
     return str(spark.conf.get(key, default))
 
 
-_UNITS = {"": 1 << 20, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_UNITS = {"b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
 
 
-def parse_bytes(text: str) -> int:
-    """A size as Spark writes it, '512m' or '2g'; without a unit MiB, as for memory."""
-    number = text.strip().lower().rstrip("b") if text.strip().lower() != "b" else ""
-    unit = number[-1:] if number[-1:].isalpha() else ""
-    digits = number[: len(number) - len(unit)]
-    if unit not in _UNITS or not digits.isdigit():
+def parse_bytes(text: str, without_unit: int) -> int:
+    """A size as Spark writes it, '512m' or '2gb'; `without_unit` is what a plain number counts in."""
+    found = re.fullmatch(r"(\d+)(?:([kmgtp])b?|(b))?", text.strip().lower())
+    if found is None:
         raise BdlInvalidArgumentError(f"expected a size such as '512m' or '2g', found '{text}'")
-    return int(digits) * _UNITS[unit]
+    number, *unit = found.groups()
+    return int(number) * _UNITS.get(unit[0] or unit[1], without_unit)
 
 
 def is_on(spark: Any, key: str) -> bool:
@@ -76,7 +76,7 @@ def check_settings(spark: Any) -> None:
         )
 
 
-def default_slots(spark: Any) -> int:
+def planned_slots(spark: Any) -> int:
     """Task slots of the cluster as Spark plans with them: processors of the executors that have registered."""
     if is_connect(spark):
         from pyspark.sql import functions as F
@@ -86,6 +86,20 @@ def default_slots(spark: Any) -> int:
     else:
         processors = int(spark.sparkContext.defaultParallelism)
     return max(1, processors // task_cpus(spark))
+
+
+# With one of these set Spark plans with a number that says nothing of the cluster.
+_PARALLELISM_KEYS = ("spark.default.parallelism", "spark.sql.leafNodeDefaultParallelism")
+
+
+def count_slots(spark: Any, wanted: int, seconds: float) -> int:
+    """Task slots of the cluster; where they must be tried out, no more than `wanted` (0 = all)."""
+    if all(spark.conf.get(key, None) is None for key in _PARALLELISM_KEYS):
+        return planned_slots(spark)
+    tried = wanted or 4
+    while (found := measured_slots(spark, tried, seconds)) == tried and not wanted:
+        tried *= 4
+    return found
 
 
 def _timed_task(seconds: float) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
@@ -101,12 +115,16 @@ def _timed_task(seconds: float) -> Callable[[Iterator[pa.RecordBatch]], Iterator
     return run
 
 
-def measured_slots(spark: Any, at_most: int) -> int:
-    """How many of `at_most` tasks the cluster really runs at once: those on one host that overlap in time."""
+def measured_slots(spark: Any, at_most: int, seconds: float) -> int:
+    """How many of `at_most` tasks the cluster really runs at once: those on one host that overlap in time. 0 if for so many
+    seconds it runs none."""
     tasks = spark.range(0, at_most, 1, at_most).mapInArrow(_timed_task(1.5), "host string, begin double, end double")
     found: dict[str, list[tuple[float, int]]] = {}
     with described(spark, "bdl: counting task slots"):
-        rows = tasks.collect()
+        try:
+            rows = run_watched(spark, tasks.collect, seconds)
+        except TooFewSlots:
+            return 0
     for row in rows:
         found.setdefault(row["host"], []).extend([(row["begin"], 1), (row["end"], -1)])
     total = 0
@@ -119,13 +137,14 @@ def measured_slots(spark: Any, at_most: int) -> int:
     return total
 
 
-def wait_for_slots(spark: Any, wanted: int, seconds: float) -> None:
-    """Returns when the cluster plans with `wanted` slots; an error names what was found instead."""
+def wait_for_slots(spark: Any, wanted: int, seconds: float) -> int:
+    """The task slots, once they are as many as wanted; an error names what was found instead."""
     deadline = time.monotonic() + seconds
-    while (found := default_slots(spark)) < wanted:
+    while (found := count_slots(spark, wanted, seconds)) < wanted:
         if time.monotonic() >= deadline:
             raise few_slots(wanted, found, seconds)
         time.sleep(POLL_SECONDS)
+    return found
 
 
 def few_slots(wanted: int, found: int, seconds: float) -> BdlInvalidArgumentError:
@@ -151,7 +170,7 @@ def small_batches(spark: Any) -> Iterator[None]:
         users, before = _batch_users.get(session, (0, None))
         if users == 0:
             before = spark.conf.get(_BATCH_BYTES_KEY, None)
-            if before is None or int(before) > BATCH_BYTES:
+            if before is None or parse_bytes(before, 1) > BATCH_BYTES:
                 spark.conf.set(_BATCH_BYTES_KEY, str(BATCH_BYTES))
         _batch_users[session] = users + 1, before
     try:
@@ -199,6 +218,7 @@ class _Watch:
         self.tag = f"bdl-{uuid.uuid4().hex}"
         self.is_idle = False
         self._tasks = 0, 0
+        self._caller = threading.get_ident()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True, name="bdl-watch")
 
@@ -221,7 +241,9 @@ class _Watch:
         self._thread.join(10)
 
     def _progress(self, stages: Any, inflight_tasks: int, operation_id: str | None, done: bool) -> None:
-        self._tasks = inflight_tasks, sum(stage.num_completed_tasks for stage in stages)
+        """Hears of all that runs in the session; each thread is told of its own."""
+        if threading.get_ident() == self._caller:
+            self._tasks = inflight_tasks, sum(stage.num_completed_tasks for stage in stages)
 
     def _count_tasks(self) -> tuple[int, int]:
         """Tasks that run, and that have ended well."""
@@ -238,6 +260,12 @@ class _Watch:
                     ended += found.get().numCompletedTasks()
         return running, ended
 
+    def _cancel(self) -> None:
+        if is_connect(self.spark):
+            self.spark.interruptTag(self.tag)
+        else:
+            self.spark.sparkContext.cancelJobsWithTag(self.tag)
+
     def _watch(self) -> None:
         last = time.monotonic()
         while not self._stop.wait(POLL_SECONDS):
@@ -248,15 +276,12 @@ class _Watch:
                 self.on_running()
             if time.monotonic() - last > self.seconds or self.is_stuck():
                 self.is_idle = True
-                if is_connect(self.spark):
-                    self.spark.interruptTag(self.tag)
-                else:
-                    self.spark.sparkContext.cancelJobsWithTag(self.tag)
+                self._cancel()
                 return
 
 
-def run_watched(spark: Any, action: Callable[[], T], seconds: float, on_running: Callable[[], None],
-                is_stuck: Callable[[], bool]) -> T:
+def run_watched(spark: Any, action: Callable[[], T], seconds: float, on_running: Callable[[], None] = lambda: None,
+                is_stuck: Callable[[], bool] = lambda: False) -> T:
     """Runs an action. Raises TooFewSlots if for so long none of its tasks ran, or when it is stuck; calls `on_running`
     once some have run."""
     with _Watch(spark, seconds, on_running, is_stuck) as watch:

@@ -15,8 +15,11 @@ from typing import Any, Optional
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyspark.sql import DataFrame
 
-from bdl.errors import BdlFormatError, BdlInvalidArgumentError, BdlNumericError, BdlShapeError, BdlUnsupportedError
+from bdl.errors import (
+    BdlFormatError, BdlInvalidArgumentError, BdlNotFoundError, BdlNumericError, BdlShapeError, BdlUnsupportedError,
+)
 from bdl.spark._blocks import Array, Rows
 
 # OpenCV's types of Spark's image struct: code -> channels.
@@ -59,6 +62,22 @@ class Place:
 
 
 # ---- from Spark's types ------------------------------------------------------------------------------------------
+
+
+def field_of(schema: Any, name: str) -> Any:
+    """The one field of a Spark schema that has this name."""
+    found = [field for field in schema.fields if field.name == name]
+    if not found:
+        raise BdlNotFoundError(f"there is no column '{name}'; the columns: {', '.join(schema.names)}")
+    if len(found) > 1:
+        raise BdlInvalidArgumentError(f"there are {len(found)} columns '{name}': select or rename one of them")
+    return found[0]
+
+
+def numbered(dataset: DataFrame) -> DataFrame:
+    """The same columns as c0, c1 ...: Spark's mapInArrow takes no names with dots, and no name twice. Tasks give them back
+    their own."""
+    return dataset.toDF(*(f"c{i}" for i in range(len(dataset.columns))))
 
 
 def is_vector(dtype: Any) -> bool:

@@ -24,10 +24,10 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from bdl import errors
-from bdl.errors import BdlError, BdlFormatError, BdlInvalidArgumentError, error_of
+from bdl.errors import BdlError, BdlFormatError, BdlInvalidArgumentError, BdlIOError, BdlNotFoundError, error_of
 from bdl.spark import _cluster, _files, _memory
 from bdl.spark._checkpoint import Leg, Store, of_kind, report_of
-from bdl.spark._columns import Columns
+from bdl.spark._columns import Columns, numbered
 from bdl.spark._line import Line, Switchboard
 from bdl.spark._rank import CHECKPOINT, ERROR, REPORT, START_MODEL, START_WEIGHTS, Job, rank_function
 from bdl.spark._rendezvous import Rendezvous
@@ -80,20 +80,36 @@ def parse_ports(text: str) -> tuple[int, int]:
     return ports
 
 
+def check_numbers(params: TrainingParams) -> None:
+    """Refuses numbers that the driver itself could not go by; the library checks its own options."""
+    for name in ("numWorkers", "threadsPerWorker", "memoryLimit", "numClasses"):
+        value = params.getOrDefault(name) if params.hasParam(name) else 0
+        if value < 0:
+            raise BdlInvalidArgumentError(f"{name}: expected at least 0, found {value}")
+    for name in ("maxLostWork", "slotTimeout"):
+        value = params.getOrDefault(name)
+        if not value > 0:
+            raise BdlInvalidArgumentError(f"{name}: expected more than 0 seconds, found {value:g}")
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        kind = BdlNotFoundError if isinstance(error, FileNotFoundError) else BdlIOError
+        raise kind(f"model: cannot read '{path}': {error.strerror}") from error
+
+
 def start_files(model: str) -> dict[str, bytes]:
     """What the ranks need of the model to begin with: nothing for a ready-made one; a graph; or graph and weights. A
     directory is known by its '/': './lenet' is one, 'lenet' the ready-made model."""
     if model.lstrip().startswith("{"):
         return {START_MODEL: model.encode()}
     if os.sep in model and os.path.isdir(model):
-        found = {}
-        for kind, name in ((START_MODEL, MODEL_JSON), (START_WEIGHTS, WEIGHTS)):
-            with open(os.path.join(model, name), "rb") as file:
-                found[kind] = file.read()
-        return found
+        return {START_MODEL: _read(os.path.join(model, MODEL_JSON)), START_WEIGHTS: _read(os.path.join(model, WEIGHTS))}
     if model.endswith(".json"):
-        with open(model, "rb") as file:
-            return {START_MODEL: file.read()}
+        return {START_MODEL: _read(model)}
     return {}
 
 
@@ -109,12 +125,14 @@ class Fit:
     """One call of `fit`."""
 
     def __init__(self, params: TrainingParams, dataset: DataFrame, columns: Columns) -> None:
+        check_numbers(params)
         self.params = params
         self.spark: Any = dataset.sparkSession
         self.dataset = dataset
         self.columns = columns
         self.store = Store(self.spark, params.getCheckpointDir())
         self.files = start_files(params.getModel())
+        self.ports = parse_ports(params.getPorts())
         self.timeout = params.getSlotTimeout()
         self.workers = 0
         self.is_dynamic = _cluster.is_dynamic(self.spark)
@@ -157,9 +175,14 @@ class Fit:
 
     def _choose_workers(self) -> int:
         wanted = self.params.getNumWorkers()
-        if wanted and not self.is_dynamic:  # else they come when tasks wait for them
-            _cluster.wait_for_slots(self.spark, wanted, self.timeout)
-        found = _cluster.default_slots(self.spark)
+        if wanted and self.is_dynamic:  # they come when tasks wait for them
+            found = wanted
+        elif wanted:
+            found = _cluster.wait_for_slots(self.spark, wanted, self.timeout)
+        else:
+            found = _cluster.count_slots(self.spark, 0, self.timeout)
+            if found < 1:
+                raise _cluster.few_slots(1, found, self.timeout)
         threads = self.params.getThreadsPerWorker() or _cluster.task_cpus(self.spark)
         workers = wanted or found
         idle = f" ({found} task slots; raise numWorkers to use them all)" if workers < found else ""
@@ -185,7 +208,7 @@ class Fit:
             options=options, label_kind=self.columns.label_kind, n_classes=self.columns.n_classes,
             validates=self.columns.validation is not None, n_ranks=self.workers,
             threads=params.getThreadsPerWorker(), secret=secret, encrypt=_cluster.is_encrypted(self.spark),
-            driver=driver, has_barrier=not self.is_dynamic, progress_seconds=PROGRESS_SECONDS, ports=parse_ports(params.getPorts()),
+            driver=driver, has_barrier=not self.is_dynamic, progress_seconds=PROGRESS_SECONDS, ports=self.ports,
             interface=params.getInterface(), memory_limit=_memory.limit_of(self.spark, params),
             spill_directory=params.getSpillDir(), seconds=seconds, nonce=secrets.token_hex(8),
             expected=None if last is None else last.report["keys"], keep_checkpoint=bool(params.getCheckpointDir()),
@@ -193,7 +216,8 @@ class Fit:
 
     def _input(self, last: Optional[Leg], parts: list[int]) -> DataFrame:
         """The rows for the barrier stage: blocks of samples, and for rank 0 what it starts from."""
-        rows = self.dataset.select(*self.columns.names).mapInArrow(block_maker(self.columns, parts), SCHEMA)
+        places = [self.dataset.columns.index(name) for name in self.columns.names]
+        rows = numbered(self.dataset).select(*(f"c{i}" for i in places)).mapInArrow(block_maker(self.columns, parts), SCHEMA)
         if last is not None:
             from pyspark.sql import functions as F
 
@@ -214,7 +238,7 @@ class Fit:
             try:
                 return self._try_leg(last, seconds)
             except _cluster.TooFewSlots:
-                found = _cluster.measured_slots(self.spark, self.workers)
+                found = _cluster.measured_slots(self.spark, self.workers, self.timeout)
                 if found < 1 or found >= self.workers or (last is None and self.params.getNumWorkers() and not self._has_run):
                     raise _cluster.few_slots(self.workers, found, self.timeout) from None
                 self._say(f"of {self.workers} task slots {found} are left: going on with {found} workers")
@@ -251,7 +275,10 @@ class Fit:
         except _cluster.TooFewSlots:
             raise
         except Exception as error:
-            raise _translated(error) from error
+            found = _of_task(error)
+            if found is None:
+                raise
+            raise found from error
 
     def _note_running(self) -> None:
         self._has_run = True
@@ -264,20 +291,30 @@ class Fit:
     @contextmanager
     def _listening(self, secret: bytes) -> Iterator[str]:
         """Where tasks reach the driver during a leg: an address, or '' where they do not."""
-        is_closed = _files.is_connect(self.spark) or _cluster.is_encrypted(self.spark)
-        if is_closed or not (self.params.getVerbose() or self.is_dynamic):
-            yield ""
-            return
         host = _cluster.setting(self.spark, "spark.driver.host", "127.0.0.1")
-        bind = _cluster.setting(self.spark, "spark.driver.bindAddress", host)
         self._meeting = Rendezvous(self.workers, self.timeout) if self.is_dynamic else None
-        # Attempts that wait for others to end have lines, too.
-        board = Switchboard(secret, bind, parse_ports(self.params.getPorts()), 4 * self.workers, self._hear)
+        board = self._open_board(secret, host)
         try:
-            yield f"{host}:{board.port}"
+            yield f"{host}:{board.port}" if board else ""
         finally:
             self._meeting = None
-            board.close()
+            if board:
+                board.close()
+
+    def _open_board(self, secret: bytes, host: str) -> Optional[Switchboard]:
+        """Training does without progress where the driver cannot listen, but not without a place to meet."""
+        is_closed = _files.is_connect(self.spark) or _cluster.is_encrypted(self.spark)
+        if is_closed or not (self.params.getVerbose() or self.is_dynamic):
+            return None
+        bind = _cluster.setting(self.spark, "spark.driver.bindAddress", host)
+        try:
+            # Attempts that wait for others to end have lines, too.
+            return Switchboard(secret, bind, self.ports, 4 * self.workers, self._hear)
+        except OSError as error:
+            if self.is_dynamic:
+                raise BdlIOError(f"the driver cannot listen on '{bind}', where tasks meet (see ports): {error}") from error
+            self._say(f"no progress inside a leg: the driver cannot listen on '{bind}' (see ports): {error}")
+            return None
 
     def _hear(self, message: Any, line: Line) -> Optional[dict[str, Any]]:
         """Takes a task's message."""
@@ -307,11 +344,10 @@ class Fit:
         )
 
 
-def _translated(error: Exception) -> Exception:
-    """An error of a job as the error of bdl that a task raised, where there was one."""
-    found = re.findall(r"^\s*bdl\.errors\.(Bdl\w+): (.*)$", str(error), re.M)
-    for name, text in found:
+def _of_task(error: Exception) -> Optional[BdlError]:
+    """The error of bdl that a task raised and that failed its job, or None."""
+    for name, text in re.findall(r"^\s*bdl\.errors\.(Bdl\w+): (.*)$", str(error), re.M):
         kind = getattr(errors, name, None)
         if isinstance(kind, type) and issubclass(kind, BdlError):
             return kind(text.strip())
-    return error
+    return None

@@ -22,9 +22,9 @@ def limit_of(spark: Any, params: TrainingParams) -> int:
     cores = max(1, int(_cluster.setting(spark, "spark.executor.cores", "1")))
     text = _cluster.setting(spark, PYSPARK_MEMORY, "")
     if text:
-        return _cluster.parse_bytes(text) // cores  # Spark's own limit for a Python worker
+        return _cluster.parse_bytes(text, 1 << 20) // cores  # Spark's own limit for a Python worker
     text = _cluster.setting(spark, OVERHEAD, "")
-    return _cluster.parse_bytes(text) // 2 // max(1, cores // _cluster.task_cpus(spark)) if text else 0
+    return _cluster.parse_bytes(text, 1 << 20) // 2 // max(1, cores // _cluster.task_cpus(spark)) if text else 0
 
 
 def resident() -> int:

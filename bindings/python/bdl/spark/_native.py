@@ -101,20 +101,26 @@ def data_options(shape: Sequence[int], dtype: int, n_labels: int, label_kind: st
     return options
 
 
+def _for_c(array: Array, dtype: Any = None) -> Array:
+    """An array as C reads it. Views of a block may lie at any byte: those are copied."""
+    found: Array = np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
+    return found
+
+
 def _files(rows: Rows) -> tuple[Array, Array]:
     """Addresses and sizes of encoded images."""
     assert rows.sizes is not None
-    sizes = np.ascontiguousarray(rows.sizes, np.int64)
+    sizes = _for_c(rows.sizes, np.int64)
     return (np.cumsum(sizes) - sizes + rows.values.ctypes.data).astype(np.uint64), sizes
 
 
 def push(data: Handle, rows: Rows, label_kind: str) -> None:
     """Adds rows to data; the labels are of the kind that the data were made for."""
-    labels = np.ascontiguousarray(rows.labels, np.float64) if label_kind == "class" else None
-    targets = np.ascontiguousarray(rows.labels, np.float32) if label_kind == "floats" else None
+    labels = _for_c(rows.labels, np.float64) if label_kind == "class" else None
+    targets = _for_c(rows.labels, np.float32) if label_kind == "floats" else None
     given = [None if a is None else a.ctypes.data for a in (labels, targets)]
     if rows.sizes is None:
-        values = np.ascontiguousarray(rows.values)
+        values = _for_c(rows.values)
         call("bdl_data_push", data.pointer, len(rows), values.ctypes.data, *given, None)
     else:
         addresses, sizes = _files(rows)
@@ -135,7 +141,7 @@ def lend(context: Handle, rows: Rows) -> Handle:
 
 def predict(context: Handle, model: Handle, rows: Rows, n_outputs: int) -> Array:
     """The model's outputs, a row of float32 for each row."""
-    values = np.ascontiguousarray(rows.values)
+    values = _for_c(rows.values)
     data = lend(context, Rows(rows.shape, rows.labels, values, rows.sizes))
     result = np.empty((len(rows), n_outputs), np.float32)
     broken = c_int64()

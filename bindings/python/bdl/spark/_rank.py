@@ -166,9 +166,9 @@ class Record:
         except OSError:
             return None
         with os.fdopen(descriptor) as file:
+            if os.fstat(descriptor).st_uid != os.getuid():
+                return None
             text = file.read()
-        if os.stat(self.path).st_uid != os.getuid():
-            return None
         try:
             found: dict[str, Any] = json.loads(text)
         except ValueError:  # the try died while it wrote

@@ -103,6 +103,7 @@ def block_maker(columns: Columns, parts: list[int]) -> Callable[[Iterator[pa.Rec
         for batch in batches:
             if batch.num_rows == 0:
                 continue
+            batch = batch.rename_columns(columns.names)
             kinds, blocks = [], []
             for kind, rows in _split(batch, columns, Place(partition, first)):
                 for piece in rows.cut():

@@ -5,12 +5,13 @@
 import json
 import os
 import subprocess
+import threading
 
 import numpy as np
 import pytest
 
-from bdl.errors import BdlInvalidArgumentError
-from bdl.spark import BdlClassificationModel, BdlClassifier
+from bdl.errors import BdlInvalidArgumentError, BdlUnsupportedError
+from bdl.spark import BdlClassificationModel, BdlClassifier, _cluster
 
 from cluster import Connect
 from data import MLP, bdl_train, classes, frame, weights_of
@@ -73,6 +74,34 @@ def test_checkpoints_and_legs_and_a_resume(spark, tmp_path, monkeypatch):
     assert sorted(path.name for path in directory.iterdir()) == ["leg-0", "leg-1", "leg-2"]
     manifests = [path.read_text() for path in directory.glob("leg-*/manifest/part-*") if path.stat().st_size]
     assert sorted(json.loads(text)["leg"] for text in manifests) == [3, 4, 5]
+
+
+def queries(spark, seconds):
+    """A query that runs for so long."""
+    return spark.range(0, 2, 1, 2).mapInArrow(_cluster._timed_task(seconds), "host string, begin double, end double").collect()
+
+
+def test_the_tasks_of_a_query_are_counted_and_others_are_not(spark):
+    seen = []
+    _cluster.run_watched(spark, lambda: queries(spark, 4), 60, lambda: seen.append("own"))
+    assert seen
+    seen.clear()
+    other = threading.Thread(target=queries, args=(spark, 4))
+    other.start()
+    _cluster.run_watched(spark, other.join, 60, lambda: seen.append("other"))
+    assert seen == []
+
+
+def test_dynamic_allocation_is_refused_by_name(spark):
+    keys = {"spark.sql.legacy.setCommandRejectsSparkCoreConfs": "false", "spark.dynamicAllocation.enabled": "true"}
+    for key, value in keys.items():  # the server's session then has it as if it had started so
+        spark.conf.set(key, value)
+    try:
+        with pytest.raises(BdlUnsupportedError, match="spark.dynamicAllocation.enabled is true.* is not open over Spark Connect"):
+            classifier().fit(frame(spark, *classes()))
+    finally:
+        for key in reversed(keys):
+            spark.conf.unset(key)
 
 
 def test_errors_name_what_is_wrong(spark):

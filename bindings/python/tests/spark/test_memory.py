@@ -6,8 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from bdl.errors import BdlOutOfMemoryError
+from bdl.errors import BdlInvalidArgumentError, BdlOutOfMemoryError
 from bdl.spark import BdlClassifier
+from bdl.spark._cluster import parse_bytes
 from bdl.spark._memory import limit_of
 
 from data import MLP, classes, frame
@@ -46,6 +47,17 @@ def test_where_the_cap_comes_from(given, settings, expected):
     """Spark gives each Python worker what spark.executor.pyspark.memory is for a core; the overhead is shared with Java."""
     found = limit_of(SimpleNamespace(conf=settings), BdlClassifier(memoryLimit=given))
     assert found == expected * MIB
+
+
+@pytest.mark.parametrize("text, expected", [("10", 10 * MIB), ("64b", 64), ("1K", 1024), ("3mb", 3 * MIB), (" 2g ", 2048 * MIB), ("1T", 1 << 40)])
+def test_sizes_as_spark_writes_them(text, expected):
+    assert parse_bytes(text, MIB) == expected
+
+
+@pytest.mark.parametrize("text", ["", "b", "-1", "1.5g", "2q", "2gg"])
+def test_what_is_no_size_is_named(text):
+    with pytest.raises(BdlInvalidArgumentError, match=f"expected a size such as '512m' or '2g', found '{text}'"):
+        parse_bytes(text, 1)
 
 
 def test_a_cap_that_is_too_low_names_both_settings(spark):

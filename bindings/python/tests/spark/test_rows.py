@@ -10,6 +10,7 @@ import pytest
 from bdl.errors import BdlError, BdlFormatError, BdlInvalidArgumentError, BdlNumericError, BdlShapeError
 from bdl.spark._blocks import Rows, decode
 from bdl.spark._columns import ARRAY, ENCODED, IMAGE, SCALARS, VECTOR, Columns, Place, kind_of, read_rows
+from bdl.spark._native import _for_c
 from bdl.spark._rows import block_maker, join, parts_of, pieces, spark_hash
 
 PLACE = Place(partition=3, first=100)
@@ -215,6 +216,23 @@ def test_every_row_is_in_one_block():
     rows = [decode(blob.as_buffer()) for b in out for blob in b.column("bytes")]
     assert sorted(len(r) for r, k in zip(rows, kinds) if k == "validation") == [100, 150]
     np.testing.assert_array_equal(np.sort(np.concatenate([r.values for r in rows]).ravel()), x.ravel())
+
+
+def test_columns_get_back_the_names_that_errors_use():
+    columns = Columns(ARRAY, ("a.b",), label="y", label_kind="class")
+    with pytest.raises(BdlNumericError, match="column 'a.b', row 0"):
+        list(block_maker(columns, [0])(iter([batch(c0=[[float("nan")]], c1=[0])])))
+
+
+def test_a_view_of_a_block_at_any_byte_is_aligned_for_c():
+    rows = Rows((3,), np.arange(2.0).reshape(2, 1), np.arange(6, dtype=np.float32).reshape(2, 3))
+    moved = decode(np.concatenate([np.zeros(1, np.uint8), np.frombuffer(encoded(rows), np.uint8)])[1:])
+    assert not moved.values.flags.aligned and not moved.labels.flags.aligned
+    for array, same in ((moved.values, rows.values), (moved.labels, rows.labels)):
+        found = _for_c(array)
+        assert found.flags.aligned and found.flags.c_contiguous
+        np.testing.assert_array_equal(found, same)
+    assert _for_c(rows.values) is rows.values
 
 
 def test_files_travel_in_pieces(monkeypatch):
