@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import tempfile
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ import pyarrow as pa
 from bdl._context import Handle
 from bdl.errors import BdlFormatError
 from bdl.spark._blocks import Array
-from bdl.spark._columns import Columns, Place, read_rows
+from bdl.spark._columns import ENCODED, Columns, Place, read_rows
 
 MODEL_JSON, WEIGHTS = "model.json", "weights.safetensors"
 KEPT_MODELS = 2  # open models that a worker process keeps
@@ -60,6 +61,7 @@ class Files:
                 file.write(data)
 
 
+_opening = threading.Lock()  # of the driver's threads, such as those of a CrossValidator
 _opened: OrderedDict[tuple[str, int], tuple[Handle, Handle, int]] = OrderedDict()
 
 
@@ -68,17 +70,19 @@ def open_model(files: Files, threads: int) -> tuple[Handle, Handle, int]:
     from bdl.spark import _native
 
     key = (files.key, threads)
-    if key not in _opened:
-        context = _native.make_context(threads)
-        with tempfile.TemporaryDirectory(prefix="bdl-model-") as directory:
-            files.write(directory)
-            model = _native.create("bdl_model_free", "bdl_model_open", context.pointer, os.fsencode(directory), 1,
-                                   parent=context)
-        _opened[key] = context, model, _native.n_outputs(model)
+    with _opening:
+        found = _opened.pop(key, None)
+        if found is None:
+            context = _native.make_context(threads)
+            with tempfile.TemporaryDirectory(prefix="bdl-model-") as directory:
+                files.write(directory)
+                model = _native.create("bdl_model_free", "bdl_model_open", context.pointer, os.fsencode(directory), 1,
+                                       parent=context)
+            found = context, model, _native.n_outputs(model)
+        _opened[key] = found  # as the newest
         while len(_opened) > KEPT_MODELS:
             _opened.popitem(last=False)
-    _opened.move_to_end(key)
-    return _opened[key]
+        return found
 
 
 def last_layer(model_json: bytes) -> str:
@@ -133,9 +137,9 @@ def _column(what: str, raw: Array, is_class: bool, last: str) -> pa.Array:
 
 
 def predictor(
-    files: Files, columns: Columns, outputs: tuple[Output, ...], is_class: bool, threads: int
+    files: Files, names: list[str], columns: Columns, outputs: tuple[Output, ...], is_class: bool, threads: int
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """The function for mapInArrow. `threads` 0 = spark.task.cpus."""
+    """The function for mapInArrow on numbered columns, whose own names are `names`. `threads` 0 = spark.task.cpus."""
 
     def add_predictions(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         from pyspark import TaskContext
@@ -148,20 +152,21 @@ def predictor(
         context, model, n_outputs = open_model(files, threads or cpus)
         last = last_layer(files.content[MODEL_JSON])
         first = 0
-        for batch in batches:
+        for numbered in batches:
+            batch = numbered.rename_columns(names)
             n = batch.num_rows
             raw = np.empty((n, n_outputs), np.float32)
             for at in range(0, n, PREDICT_ROWS):
                 part = batch.slice(at, PREDICT_ROWS)
                 rows = read_rows(part, columns, Place(partition, first + at))
                 raw[at : at + part.num_rows] = _native.predict(context, model, rows, n_outputs)
-            if columns.kind == "encoded" and np.isnan(raw).all(axis=1).any():
+            if columns.kind == ENCODED and np.isnan(raw).all(axis=1).any():
                 i = int(np.isnan(raw).all(axis=1).argmax())
                 raise BdlFormatError(
                     f"column '{columns.features[0]}', {Place(partition, first).row(i)}: the image cannot be decoded"
                 )
             first += n
-            arrays = [_column(output.what, raw, is_class, last) for output in outputs]
-            yield pa.RecordBatch.from_arrays([*batch.columns, *arrays], names=[*batch.schema.names, *(o.name for o in outputs)])
+            arrays = [*batch.columns, *(_column(output.what, raw, is_class, last) for output in outputs)]
+            yield pa.RecordBatch.from_arrays(arrays, names=[f"c{i}" for i in range(len(arrays))])
 
     return add_predictions

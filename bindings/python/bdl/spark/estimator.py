@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import types as T
 
 from bdl.errors import BdlInvalidArgumentError, BdlNotFoundError, BdlUnsupportedError
-from bdl.spark._columns import Columns, is_vector
+from bdl.spark._columns import Columns, field_of, is_vector
 from bdl.spark._fit import Fit, Trained
 from bdl.spark.model import (
     BdlClassificationModel, BdlModel, BdlRegressionModel, TrainingSummary, Writer, feature_columns,
@@ -39,10 +39,13 @@ class BdlEstimator(Estimator[Any], TrainingParams, MLWritable, DefaultParamsRead
 
     def __init__(self, **params: Any) -> None:
         super().__init__()
-        self._set(**params)
+        self.setParams(**params)
 
     def setParams(self: E, **params: Any) -> E:
         """Sets params by their names."""
+        for name in params:
+            if not self.hasParam(name):
+                raise BdlNotFoundError(f"{type(self).__name__} has no param '{name}'; explainParams() lists them")
         return self._set(**params)
 
     # ---- columns ------------------------------------------------------------------------------------------------
@@ -53,20 +56,22 @@ class BdlEstimator(Estimator[Any], TrainingParams, MLWritable, DefaultParamsRead
     def _columns(self, schema: T.StructType) -> Columns:
         columns = feature_columns(self, schema)
         label, validation = self.getLabelCol(), self.getValidationIndicatorCol()
-        for name in filter(None, (label, validation)):
-            if name not in schema.names:
-                raise BdlNotFoundError(f"there is no column '{name}'; the columns: {', '.join(schema.names)}")
-        kind = NONE
-        if label:
-            dtype = schema[label].dataType
-            is_list = isinstance(dtype, T.ArrayType) and isinstance(dtype.elementType, T.NumericType)
-            if not (isinstance(dtype, T.NumericType) or is_vector(dtype) or is_list):
-                raise BdlUnsupportedError(f"column '{label}': expected labels of a number type, found {dtype.simpleString()}")
-            kind = self._label_kind(dtype)
-            if kind == CLASS and not isinstance(dtype, T.NumericType):
-                raise BdlUnsupportedError(f"column '{label}': expected class numbers, found {dtype.simpleString()}")
+        if validation:
+            found = field_of(schema, validation).dataType
+            if not isinstance(found, T.BooleanType):
+                raise BdlUnsupportedError(f"column '{validation}': expected booleans, found {found.simpleString()}")
+        kind = self._kind_of_label(label, field_of(schema, label).dataType) if label else NONE
         return dataclasses.replace(columns, label=label or None, label_kind=kind, n_classes=self._n_classes(),
                                    validation=validation or None)
+
+    def _kind_of_label(self, name: str, dtype: T.DataType) -> str:
+        is_list = isinstance(dtype, T.ArrayType) and isinstance(dtype.elementType, T.NumericType)
+        if not (isinstance(dtype, T.NumericType) or is_vector(dtype) or is_list):
+            raise BdlUnsupportedError(f"column '{name}': expected labels of a number type, found {dtype.simpleString()}")
+        kind = self._label_kind(dtype)
+        if kind == CLASS and not isinstance(dtype, T.NumericType):
+            raise BdlUnsupportedError(f"column '{name}': expected class numbers, found {dtype.simpleString()}")
+        return kind
 
     def _n_classes(self) -> int:
         return 0
@@ -76,6 +81,8 @@ class BdlEstimator(Estimator[Any], TrainingParams, MLWritable, DefaultParamsRead
     def _fit(self, dataset: DataFrame) -> BdlModel:
         if not self.isSet(self.model):
             raise BdlInvalidArgumentError("model is not set: name what to train, such as model='lenet'")
+        if dataset.isStreaming:
+            raise BdlUnsupportedError("fit needs rows that end, found a streaming DataFrame; a model's transform takes those")
         trained = Fit(self, dataset, self._columns(dataset.schema)).run()
         return self._make_model(trained)
 
@@ -117,7 +124,7 @@ class BdlClassifier(BdlEstimator, ClassifierColumns):
     def __init__(self, **params: Any) -> None:
         super().__init__()
         self._setDefault(numClasses=0)
-        self._set(**params)
+        self.setParams(**params)
 
     def _label_kind(self, dtype: T.DataType) -> str:
         return CLASS

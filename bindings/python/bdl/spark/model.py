@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Optional, TypeVar
+from typing import Any, ClassVar, Optional
 
 from pyspark.ml import Model
 from pyspark.ml.linalg import VectorUDT
@@ -13,15 +13,13 @@ from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReadable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as T
 
-from bdl.errors import BdlInvalidArgumentError, BdlNotFoundError, BdlUnsupportedError
+from bdl.errors import BdlFormatError, BdlInvalidArgumentError, BdlNotFoundError, BdlUnsupportedError
 from bdl.spark import _files
-from bdl.spark._columns import SCALARS, Columns, kind_of
+from bdl.spark._columns import ENCODED, IMAGE, SCALARS, Columns, field_of, kind_of, numbered
 from bdl.spark._transform import (
     ARRAY, MODEL_JSON, PREDICTION, PROBABILITY, RAW, WEIGHTS, Files, Output, output_count, predictor,
 )
 from bdl.spark.params import ClassifierColumns, ColumnParams
-
-M = TypeVar("M", bound="BdlModel")
 
 
 @dataclass
@@ -47,17 +45,15 @@ def feature_columns(params: ColumnParams, schema: T.StructType) -> Columns:
     names = params.getFeaturesCols() or [params.getFeaturesCol()]
     kinds = set()
     for name in names:
-        if name not in schema.names:
-            raise BdlNotFoundError(f"there is no column '{name}'; the columns: {', '.join(schema.names)}")
-        kinds.add(kind_of(name, schema[name].dataType))
+        kinds.add(kind_of(name, field_of(schema, name).dataType))
     if len(names) > 1 and kinds != {SCALARS}:
         raise BdlUnsupportedError(f"featuresCols {', '.join(names)}: expected numbers in each, found {', '.join(sorted(kinds))}")
     kind = kinds.pop()
     shape = tuple(params.getInputShape())
     if any(n < 1 for n in shape):
         raise BdlInvalidArgumentError(f"inputShape: expected sizes of at least 1, found {list(shape)}")
-    if kind != "encoded":
-        return Columns(kind, tuple(names), shape if kind != "image" else ())
+    if kind != ENCODED:
+        return Columns(kind, tuple(names), shape if kind != IMAGE else ())
     channels = shape[0] if shape else 3
     if channels not in (1, 3):
         raise BdlInvalidArgumentError(f"inputShape: encoded images have 1 or 3 channels, found {channels}")
@@ -96,12 +92,6 @@ class BdlModel(Model, ColumnParams, MLWritable, MLReadable["BdlModel"]):
         os.makedirs(directory, exist_ok=True)
         self._contents.write(directory)
 
-    def copy(self: M, extra: Optional[dict[Any, Any]] = None) -> M:
-        """A copy with other params; both share the weights."""
-        copied: M = super().copy(extra)
-        copied._contents = self._contents
-        return copied
-
     # ---- predictions --------------------------------------------------------------------------------------------
 
     def _outputs(self) -> tuple[Output, ...]:
@@ -112,13 +102,17 @@ class BdlModel(Model, ColumnParams, MLWritable, MLReadable["BdlModel"]):
         schema = dataset.schema
         columns = feature_columns(self, schema)
         outputs = self._outputs()
+        names = list(schema.names)
         for output in outputs:
-            if output.name in schema.names:
+            if output.name in names:
                 raise BdlInvalidArgumentError(f"there is a column '{output.name}' already: set another name for predictions")
+            names.append(output.name)
         types = {PREDICTION: T.DoubleType(), ARRAY: T.ArrayType(T.DoubleType(), False)}
         added = [T.StructField(o.name, types.get(o.what, VectorUDT()), False) for o in outputs]
-        function = predictor(self._contents, columns, outputs, self._is_class, self.getThreadsPerWorker())
-        return dataset.mapInArrow(function, T.StructType([*schema.fields, *added]))
+        fields = [T.StructField(f"c{i}", one.dataType, one.nullable, one.metadata)
+                  for i, one in enumerate([*schema.fields, *added])]
+        function = predictor(self._contents, schema.names, columns, outputs, self._is_class, self.getThreadsPerWorker())
+        return numbered(dataset).mapInArrow(function, T.StructType(fields)).toDF(*names)
 
     # ---- saving -------------------------------------------------------------------------------------------------
 
@@ -196,11 +190,27 @@ class _ModelReader(MLReader[Any]):
         """Loads from the directory `path`."""
         spark: SparkSession = self.sparkSession
         files = {name: _files.read(spark, _files.join(path, name)) for name in (MODEL_JSON, WEIGHTS)}
-        if "graph" not in json.loads(files[MODEL_JSON]):
-            raise BdlInvalidArgumentError(f"'{path}/{MODEL_JSON}' is no saved model of bdl")
-        model = self.cls(files)
-        if _files.exists(spark, _files.join(path, "metadata")):
-            metadata = DefaultParamsReader.loadMetadata(path, spark)
-            model._resetUid(metadata["uid"])
-            DefaultParamsReader.getAndSetParams(model, metadata)
+        if not _is_model(files[MODEL_JSON]):
+            raise BdlFormatError(f"'{path}/{MODEL_JSON}' is no saved model of bdl")
+        if not _files.exists(spark, _files.join(path, "metadata")):
+            return self.cls(files)
+        metadata = DefaultParamsReader.loadMetadata(path, spark)
+        model = self._class_of(metadata["class"], path)(files)
+        model._resetUid(metadata["uid"])
+        DefaultParamsReader.getAndSetParams(model, metadata)
         return model
+
+    def _class_of(self, name: str, path: str) -> type[BdlModel]:
+        """The class that was saved: this one or one of its own."""
+        for one in (self.cls, *self.cls.__subclasses__()):
+            if f"{one.__module__}.{one.__name__}" == name:
+                return one
+        raise BdlInvalidArgumentError(f"'{path}' holds a {name.rpartition('.')[2]}: it cannot be loaded as {self.cls.__name__}")
+
+
+def _is_model(text: bytes) -> bool:
+    """Whether a JSON text describes a model."""
+    try:
+        return "graph" in json.loads(text)
+    except (ValueError, TypeError):
+        return False

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from pyspark.ml.param import Param, Params, TypeConverters
-from pyspark.ml.param.shared import HasFeaturesCol, HasLabelCol, HasPredictionCol
+from pyspark.ml.param.shared import (
+    HasFeaturesCol, HasLabelCol, HasPredictionCol, HasProbabilityCol, HasRawPredictionCol, HasSeed, HasValidationIndicatorCol,
+)
 
 P = TypeVar("P", bound="ColumnParams")
 T = TypeVar("T", bound="TrainingParams")
@@ -79,7 +81,7 @@ class ColumnParams(HasFeaturesCol, HasPredictionCol):
         return self._set(threadsPerWorker=value)
 
 
-class ClassifierColumns(ColumnParams):
+class ClassifierColumns(ColumnParams, HasProbabilityCol, HasRawPredictionCol):
     """The columns that classifiers add."""
 
     probabilityCol: Param[str] = param(
@@ -89,28 +91,16 @@ class ClassifierColumns(ColumnParams):
         "rawPredictionCol", "column for the vector of the model's own scores; '' = none.", TypeConverters.toString
     )
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._setDefault(probabilityCol="probability", rawPredictionCol="rawPrediction")
-
-    def getProbabilityCol(self) -> str:
-        """Name of the column of probabilities."""
-        return self.getOrDefault(self.probabilityCol)
-
     def setProbabilityCol(self, value: str) -> Any:
         """Sets the name of the column of probabilities; '' = none."""
         return self._set(probabilityCol=value)
-
-    def getRawPredictionCol(self) -> str:
-        """Name of the column of scores."""
-        return self.getOrDefault(self.rawPredictionCol)
 
     def setRawPredictionCol(self, value: str) -> Any:
         """Sets the name of the column of scores; '' = none."""
         return self._set(rawPredictionCol=value)
 
 
-class TrainingParams(ColumnParams, HasLabelCol):
+class TrainingParams(ColumnParams, HasLabelCol, HasSeed, HasValidationIndicatorCol):
     """How to train. Texts such as optim are those of the command `bdl train`."""
 
     model: Param[str] = param(
@@ -202,10 +192,6 @@ class TrainingParams(ColumnParams, HasLabelCol):
     def setLabelCol(self: T, value: str) -> T:
         """Sets the column of labels: class numbers from 0, or numbers."""
         return self._set(labelCol=value)
-
-    def getValidationIndicatorCol(self) -> str:
-        """The column that says which rows are for validation."""
-        return self.getOrDefault(self.validationIndicatorCol)
 
     def setValidationIndicatorCol(self: T, value: str) -> T:
         """Sets the column that says which rows are for validation."""
@@ -306,10 +292,6 @@ class TrainingParams(ColumnParams, HasLabelCol):
     def setWire(self: T, value: str) -> T:
         """Sets how gradients and changes of weights travel: fp32 or bf16."""
         return self._set(wire=value)
-
-    def getSeed(self) -> int:
-        """The seed."""
-        return self.getOrDefault(self.seed)
 
     def setSeed(self: T, value: int) -> T:
         """Sets the seed."""

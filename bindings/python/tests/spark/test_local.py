@@ -2,23 +2,29 @@
 # ctest: timeout=900
 """Fit, transform, save and load in Spark's local mode, against what the command trains on the same rows."""
 
+import contextlib
 import json
 import os
 import re
+import socket
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from pyspark.ml import Pipeline, PipelineModel
-from pyspark.ml.evaluation import MulticlassClassificationEvaluator
+from pyspark.ml.evaluation import BinaryClassificationEvaluator, MulticlassClassificationEvaluator
 from pyspark.ml.linalg import Vectors
+from pyspark.ml.param import TypeConverters
 from pyspark.ml.tuning import CrossValidator, ParamGridBuilder
 from pyspark.sql import functions as F
 
 import bdl
-from bdl.errors import BdlError, BdlInvalidArgumentError, BdlNotFoundError, BdlNumericError, BdlStateError, BdlUnsupportedError
-from bdl.spark import BdlClassificationModel, BdlClassifier, BdlEstimator, BdlRegressor
+from bdl.errors import (
+    BdlError, BdlFormatError, BdlInvalidArgumentError, BdlNotFoundError, BdlNumericError, BdlStateError, BdlUnsupportedError,
+)
+from bdl.spark import BdlClassificationModel, BdlClassifier, BdlEstimator, BdlModel, BdlRegressionModel, BdlRegressor
 
 from data import MLP, WIDTH, bdl_train, classes, frame, weights_of
 
@@ -112,6 +118,23 @@ def test_every_form_of_features_trains_the_same(spark, truth):
     assert weights_of(classifier(epochs=1).fit(vectors)) == expected
     assert weights_of(classifier(epochs=1, featuresCols=names).fit(columns)) == expected
     assert weights_of(classifier(epochs=1).fit(doubles)) == expected
+
+
+def test_names_with_dots_backticks_and_names_that_occur_twice(spark, truth):
+    x, y = classes()
+    rows = frame(spark, x, y, n=np.arange(len(y))).withColumnsRenamed({"features": "a.b", "label": "l`x"})
+    rows = rows.select("*", F.col("n").alias("n", metadata={"kept": 1}))
+    model = classifier(epochs=1, featuresCol="a.b", labelCol="l`x", predictionCol="p.q").fit(rows)
+    assert weights_of(model) == truth(epochs=1, batch=100)
+    out = model.transform(rows)
+    assert out.columns == ["a.b", "l`x", "n", "n", "rawPrediction", "probability", "p.q"]
+    assert [field.metadata for field in out.schema.fields[2:4]] == [{}, {"kept": 1}]
+    found = sorted((tuple(row) for row in out.collect()), key=lambda row: row[2])
+    assert [row[2:4] for row in found] == [(i, i) for i in range(len(y))]
+    assert [row[1] for row in found] == y.tolist()
+    assert (np.array([row[0] for row in found], np.float32) == x).all()
+    with pytest.raises(BdlInvalidArgumentError, match="there are 2 columns 'n'"):
+        classifier(featuresCol="n", labelCol="l`x").fit(rows)
 
 
 def test_predictions_of_the_driver_and_of_tasks_are_equal(spark, tmp_path):
@@ -218,6 +241,96 @@ def test_validation_is_measured_and_not_trained_on(spark, truth):
     assert 0 <= model.summary.history[-1]["val_top1"] <= 1
 
 
+# ---- params ------------------------------------------------------------------------------------------------------
+
+
+def test_param_maps_train_as_params_do(spark, truth):
+    rows = frame(spark, *classes())
+    estimator = classifier(epochs=3)
+    models = estimator.fit(rows, [{estimator.epochs: 1}, {estimator.epochs: 2, estimator.predictionCol: "p"}])
+    assert [weights_of(model) for model in models] == [truth(epochs=n, batch=100) for n in (1, 2)]
+    assert [model.getPredictionCol() for model in models] == ["prediction", "p"]
+    assert weights_of(estimator.fit(rows, {estimator.epochs: 1})) == truth(epochs=1, batch=100)
+    assert estimator.getEpochs() == 3
+
+
+def test_every_param_is_kept_by_a_saved_pipeline(spark, tmp_path):
+    others = {TypeConverters.toInt: 7, TypeConverters.toFloat: 7.5, TypeConverters.toBoolean: True,
+              TypeConverters.toListInt: [7], TypeConverters.toListString: ["seven"]}
+    estimator = BdlClassifier()
+    for param in estimator.params:
+        estimator.set(param, others.get(param.typeConverter, "seven"))
+    Pipeline(stages=[estimator]).write().save(f"file:{tmp_path}/pipeline")
+    (found,) = Pipeline.load(f"file:{tmp_path}/pipeline").getStages()
+    assert found.uid == estimator.uid and len(found.params) > 25
+    assert {p.name: found.getOrDefault(p) for p in found.params} == {p.name: estimator.getOrDefault(p) for p in estimator.params}
+    assert all(found.isSet(param) for param in found.params)
+
+
+def test_a_model_is_loaded_as_what_it_is(spark, model, tmp_path):
+    path = f"file:{tmp_path}/model"
+    model.write().save(path)
+    assert type(BdlModel.load(path)) is BdlClassificationModel
+    with pytest.raises(BdlInvalidArgumentError, match="holds a BdlClassificationModel: it cannot be loaded as BdlRegressionModel"):
+        BdlRegressionModel.load(path)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/model.json").write_text("no JSON")
+    (tmp_path / "other/weights.safetensors").touch()
+    with pytest.raises(BdlFormatError, match="is no saved model"):
+        BdlModel.load(f"file:{tmp_path}/other")
+
+
+def test_evaluators_read_the_columns(spark, model):
+    two = classifier().fit(frame(spark, *classes()).where("label < 2"))
+    assert BinaryClassificationEvaluator().evaluate(two.transform(frame(spark, *classes()).where("label < 2"))) > 0.8
+    out = model.transform(frame(spark, *classes()))
+    p = np.array([row["probability"].toArray()[row["label"]] for row in out.select("probability", "label").collect()])
+    assert MulticlassClassificationEvaluator(metricName="logLoss").evaluate(out) == pytest.approx(-np.log(p).mean())
+
+
+def test_threads_of_the_driver_open_models_at_the_same_time(spark, tmp_path, monkeypatch):
+    """As a CrossValidator's threads do: more models than are kept."""
+    monkeypatch.setattr("bdl.spark._transform.KEPT_MODELS", 1)
+    models = []
+    for n in range(2, 5):
+        bdl.models.mlp([4], classes=n, shape=[WIDTH]).save(str(tmp_path / str(n)))
+        models.append(BdlClassificationModel.load(f"file:{tmp_path}/{n}"))
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda i: models[i % 3].numClasses, range(150)))
+    assert found == [2, 3, 4] * 50
+
+
+# ---- settings of the session -------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def conf(spark, key, value):
+    spark.conf.set(key, value)
+    try:
+        yield
+        assert spark.conf.get(key) == value
+    finally:
+        spark.conf.unset(key)
+
+
+def test_a_limit_of_batches_with_a_unit(spark, truth):
+    with conf(spark, "spark.sql.execution.arrow.maxBytesPerBatch", "64m"):
+        assert weights_of(classifier(epochs=1).fit(frame(spark, *classes()))) == truth(epochs=1, batch=100)
+
+
+def test_slots_are_counted_where_settings_do_not_tell_them(spark):
+    with conf(spark, "spark.sql.leafNodeDefaultParallelism", "40"):
+        assert classifier(epochs=1, numWorkers=0).fit(frame(spark, *classes())).summary.workers == 2
+
+
+def test_a_port_that_is_taken_costs_the_progress_only(spark, truth, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        model = classifier(epochs=1, numWorkers=1, ports=f"{port}-{port}").fit(frame(spark, *classes()))
+    assert weights_of(model) == truth(epochs=1, batch=100)
+    assert "bdl: no progress inside a leg: the driver cannot listen on" in capsys.readouterr().err
+
+
 # ---- refusals ----------------------------------------------------------------------------------------------------
 
 
@@ -246,6 +359,18 @@ def test_wrong_columns_params_and_data_are_named(spark, tmp_path):
         classifier(model="lenett").fit(rows)
     with pytest.raises(BdlInvalidArgumentError, match="ports: expected a range"):
         classifier(ports="x").fit(rows)
+    for name, value in {"numWorkers": -1, "threadsPerWorker": -2, "memoryLimit": -1, "numClasses": -1, "maxLostWork": 0,
+                        "slotTimeout": float("nan")}.items():
+        with pytest.raises(BdlInvalidArgumentError, match=f"{name}: expected .*, found {value}"):
+            classifier(**{name: value}).fit(rows)
+    with pytest.raises(BdlNotFoundError, match="BdlClassifier has no param 'epoch'; explainParams"):
+        classifier(epoch=3)
+    with pytest.raises(BdlNotFoundError, match="model: cannot read '.*/none.json': No such file"):
+        classifier(model=f"{tmp_path}/none.json").fit(rows)
+    with pytest.raises(BdlUnsupportedError, match="column 'label': expected booleans, found bigint"):
+        classifier(validationIndicatorCol="label").fit(rows)
+    with pytest.raises(BdlUnsupportedError, match="found a streaming DataFrame"):
+        classifier().fit(spark.readStream.schema(rows.schema).parquet(str(tmp_path)))
     with pytest.raises(BdlInvalidArgumentError, match="model is not set"):
         BdlClassifier().fit(rows)
     with pytest.raises(BdlInvalidArgumentError, match="there is a column 'prediction' already"):
