@@ -24,14 +24,16 @@ PYTHON_TYPES = {"bool": "bool", "int": "int", "float": "float", "string": "Text"
 # PyTorch's classes with an argument inplace. bdl computes in place wherever that changes no result, whatever is asked for.
 INPLACE = {"Dropout", "Dropout2d", "ELU", "Hardsigmoid", "Hardswish", "Hardtanh", "LeakyReLU", "Mish", "ReLU", "ReLU6", "SELU",
            "SiLU", "Threshold"}
+TORCH_DEFAULTS = {("lrn", "alpha"): 1e-4}  # where PyTorch's default is not that of the schema (here BigDL's)
 
 
 class Argument:
     """An argument of a generated function: one field of the schema, or a few that form a tuple ("betas[0]")."""
 
-    def __init__(self, name, fields):
+    def __init__(self, name, fields, torch_default=None):
         self.name = name + "_" if keyword.iskeyword(name) else name
         self.fields = fields
+        self.torch_default = torch_default
         self.is_tuple = len(fields) > 1
         self.required = any(f.get("required") for f in fields)
         self.inferred = any(f.get("inferred") for f in fields)
@@ -46,6 +48,8 @@ class Argument:
 
     def default(self):
         """The default as Python source, or None where the argument may be left out."""
+        if self.torch_default is not None:
+            return repr(self.torch_default)
         if self.is_tuple:
             return repr(tuple(f["default"] for f in self.fields))
         value = self.fields[0].get("default")
@@ -73,7 +77,7 @@ class Argument:
         """Items of the dictionary of defaults, by the schema's names."""
         default = "None" if self.required else self.default()
         for f in self.fields if default != "None" else ():
-            yield f'"{f["name"]}": ' + (repr(f["default"]) if self.is_tuple else default)
+            yield f'"{f["name"]}": ' + (repr(f["default"]) if self.is_tuple or self.torch_default is not None else default)
 
     def doc(self):
         return " ".join(" ".join(f.get("doc", "").split()) for f in self.fields)
@@ -84,7 +88,7 @@ def arguments_of(entry):
     for f in entry["fields"]:
         name = re.sub(r"\[\d+\]$", "", f.get("torch_name") or f["name"])
         grouped.setdefault(name, []).append(f)
-    return [Argument(name, fields) for name, fields in grouped.items()]
+    return [Argument(name, fields, TORCH_DEFAULTS.get((entry["name"], fields[0]["name"]))) for name, fields in grouped.items()]
 
 
 def class_name(entry):

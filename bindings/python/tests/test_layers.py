@@ -74,6 +74,8 @@ def test_losses_have_pytorchs_names():
         (nn.Conv2d(out_channels=64, kernel_size=3), {"out_channels": 64, "kernel_size": 3}),
         (nn.Linear(784, 10), {"in_features": 784, "out_features": 10}),
         (nn.Linear(10), {"out_features": 10}),
+        (nn.LocalResponseNorm(5), {"alpha": 1e-4}),  # PyTorch's default; bdl's own is 1
+        (nn.LocalResponseNorm(5, alpha=1), {}),
         (nn.ReLU(True), {}),
         (nn.Dropout(0.25, inplace=True), {"p": 0.25}),
         (nn.GroupNorm(4), {"num_groups": 4}),
@@ -81,7 +83,7 @@ def test_losses_have_pytorchs_names():
     ],
 )
 def test_arguments_become_parameters(layer, params):
-    inferred = {"in_channels", "in_features", "num_channels", "inplace"}
+    inferred = {"in_channels", "in_features", "num_channels", "inplace", "alpha"}
     assert {k: v for k, v in layer.params.items() if k in params or k in inferred} == params
 
 

@@ -59,6 +59,11 @@ def test_a_missing_library_is_named(child):
     assert "BdlNotFoundError" in done.stderr and "/nowhere/libbdl.so" in done.stderr and "BDL_LIBRARY" in done.stderr
 
 
+def test_spark_without_pyspark_says_what_to_install(child):
+    done = child("import sys\nsys.modules['pyspark'] = sys.modules['pyarrow'] = None\nimport bdl\nimport bdl.spark")
+    assert "ImportError: bdl.spark needs pyspark (4.0.1 or newer) and pyarrow: pip install 'bdl[spark]'" in done.stderr
+
+
 def test_another_schema_is_refused(child):
     done = child("from bdl import _context\n_context.SCHEMA_SHA256 = 'f' * 64\nimport bdl\nbdl.models.lenet()")
     assert "BdlStateError" in done.stderr and "different versions" in done.stderr and "ffffffffffff" in done.stderr

@@ -829,12 +829,12 @@ class LocalResponseNorm(Layer):
     """
 
     _type = "lrn"
-    _defaults = {"size": 5, "alpha": 1.0, "beta": 0.75, "k": 1.0}
+    _defaults = {"size": 5, "alpha": 1, "beta": 0.75, "k": 1.0}
 
     def __init__(
         self,
         size: int = 5,
-        alpha: float = 1.0,
+        alpha: float = 0.0001,
         beta: float = 0.75,
         k: float = 1.0,
         *,
