@@ -65,17 +65,21 @@ bdl_status __wrap_bdl__exec_run(bdl__exec *exec, const bdl__exec_batch *batch, b
     }
     exec->reduce = batch->reduce;
     BDL__TRY(bdl__exec_reserve_nodes(exec));
+    for (int64_t i = 0; i < 2 * plan->options.n_heads; i++) {
+        exec->heads[i] = 1;
+    }
+    bdl__exec_worker worker = {
+        .worker = 0, .n_workers = 1, .barrier = &exec->barrier, .heads = exec->heads};
     wait_for(seconds / 3);
     for (int64_t s = 0; s < plan->n_segments; s++) {
         const bdl__segment *const segment = &plan->segments[s];
         wait_for(seconds * 2 / 3 * (double)segment->leaf_count / (double)count);
         BDL__TRY(meet(exec, segment));
+        if (segment->leaf_count > 0) {
+            hook(hook_arg, &worker);
+        }
     }
-    for (int64_t i = 0; i < 2 * plan->options.n_heads; i++) {
-        exec->heads[i] = 1;
-    }
-    const bdl__exec_worker worker = {
-        .worker = 0, .n_workers = 1, .barrier = &exec->barrier, .heads = exec->heads};
+    worker.is_end = true;
     hook(hook_arg, &worker);
     return BDL_OK;
 }

@@ -6,13 +6,14 @@
 
 The model (class Step) follows a step of src/train: a third of the computation is forward; in backward a layer's gradients
 leave when they are there (with buckets) or at its end (without), to the ranks that own them; what goes into a rank, and what
-goes out of one, shares its link. When the last gradients are there the new weights go to all. Small sums (losses, batch
+goes out of one, shares its link. When an owner has all gradients of a bucket, its new weights go to all. Small sums (losses, batch
 normalization) take ceil(log2 R) messages of one latency each, and nothing else happens meanwhile. The slowest rank is
 waited for: by its shards, and by chance. bench/links measures beside it. Layers are those of `bdl inspect`; BDL names another command than
 build/release/bin/bdl.
 """
 import argparse
 import dataclasses
+import heapq
 import math
 import os
 import pathlib
@@ -121,28 +122,41 @@ class Step:
             kinds[key] = kinds.get(key, 0) + 1
         return kinds
 
+    def look(self, rank, when):
+        """When `rank` updates what is complete at `when`: at the end of a layer, or when backward has ended."""
+        seconds = self.shards(rank) * self.shard_seconds * self.late()
+        if not self.bucket or when > seconds:
+            return max(when, seconds)
+        starts = [sum(self.layers[:i]) for i in range(len(self.layers))]
+        return min(time for time in (self.ready(start, seconds) for start in starts) if time >= when)
+
     def wire(self, bandwidth):
         """When the last new weights are there, without latency."""
-        computed, late, others = self.compute(), self.late(), self.n_ranks - 1
         into = [Pipe(bandwidth) for _ in range(self.n_ranks)]
         out = [Pipe(bandwidth) for _ in range(self.n_ranks)]
-        leaves = sorted(((self.ready(begin, n * self.shard_seconds * late), -begin, end, owner, nodes * count)
-                         for begin, end, owner in self.buckets() for (nodes, n), count in self.kinds().items()))
-        complete = {}  # per bucket
-        for time, begin, end, owner, n_vectors in leaves:
-            size = (end + begin) * self.scalar_size * n_vectors
-            into[owner].put(time, size * others / self.n_ranks)
-            complete[-begin] = (into[owner].free_at, end, owner)
+        late, others, missing, events = self.late(), self.n_ranks - 1, {}, []
+        for begin, end, owner in self.buckets():
+            for (nodes, n), count in self.kinds().items():
+                missing[begin] = missing.get(begin, 0) + 1
+                time = self.ready(begin, n * self.shard_seconds * late)
+                heapq.heappush(events, (time, False, -end, begin, owner, nodes * count))
+        while events:
+            time, is_new_weights, end, begin, owner, n_vectors = heapq.heappop(events)
+            size = (-end - begin) * self.scalar_size
+            if is_new_weights:
+                out[owner].put(time, size * others)
+                for rank in range(self.n_ranks):
+                    if rank != owner:
+                        into[rank].put(time, size)
+                continue
+            into[owner].put(time, size * n_vectors * others / self.n_ranks)
             for rank in range(self.n_ranks):
                 if rank != owner:
-                    out[rank].put(time, size / self.n_ranks)
-        for begin in sorted(complete, reverse=True):
-            time, end, owner = complete[begin]
-            out[owner].put(max(time, computed), (end - begin) * self.scalar_size * others)
-        size = self.blocks() * BLOCK * self.scalar_size * others / self.n_ranks
-        for pipe in into:
-            pipe.put(computed, size)
-        return max(pipe.free_at for pipe in [*into, *out])
+                    out[rank].put(time, size * n_vectors / self.n_ranks)
+            missing[begin] -= 1
+            if not missing[begin]:
+                heapq.heappush(events, (self.look(owner, into[owner].free_at), True, end, begin, owner, 1))
+        return max(self.compute(), *(pipe.free_at for pipe in [*into, *out]))
 
     def seconds(self, bandwidth, latency, overhead=0.0):
         """The step's time. `bandwidth` in bytes a second each way, 0 = no limit; `overhead` is what the processor adds."""
@@ -175,7 +189,8 @@ def main():
     parser.add_argument("--batch", type=int, default=128, help="samples of a node")
     parser.add_argument("--jitter", type=float, default=0.02, help="deviation of a node's step time, as a share")
     parser.add_argument("--wire", default="fp32", choices=("fp32", "bf16"))
-    parser.add_argument("--copy", type=float, default=1.9e9, help="bytes a second that a node packs, sums and moves: as measured")
+    parser.add_argument("--copy", type=float, nargs=2, default=(5.2e9, 2.3e9),
+                        help="bytes of weights and gradients a second, for what the processor adds with buckets, and without: as measured")
     o = parser.parse_args()
     models = {"Inception-v1": inspect("inception_v1"), "ResNet-50": inspect("resnet(depth=50, dataset=imagenet)")}
     of_first = sum(models["Inception-v1"][1])
@@ -185,11 +200,11 @@ def main():
         cells = []
         for layers, work, n_norms in models.values():
             seconds = o.batch / o.node * sum(work) / of_first
-            for bucket in (1 << 20, 0):
+            for bucket, copy in zip((1 << 20, 0), o.copy):
                 n_shards = min(-(-o.batch * n // SLICE), MOST_SHARDS)
                 step = Step(n, n_shards, seconds * n / n_shards, layers, work, 2 if o.wire == "bf16" else 4, bucket,
                             o.jitter, 1 + 2 * n_norms)
-                overhead = 2 * sum(layers) * 4 / o.copy
+                overhead = 2 * sum(layers) * 4 / copy
                 cells.append(f"{100 * seconds / step.seconds(o.bandwidth, o.latency, overhead):.1f} %")
         known = f"{100 * PUBLISHED[n] / n / (PUBLISHED[16] / 16):.0f} %" if n in PUBLISHED else ""
         print(f"| {n} | " + " | ".join(cells) + f" | {known} |")

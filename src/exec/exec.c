@@ -194,8 +194,8 @@ static void pack_all(bdl__exec *exec, int worker, int n_workers)
 static void pack_segment(bdl__exec *exec, const bdl__segment *segment, int worker, int n_workers)
 {
     const bdl__plan *const plan = exec->plan;
-    if (!plan->packs_by_segment) {
-        return;
+    if (!plan->packs_by_segment || plan->n_parts == 0) {
+        return; /* without samples, so that other ranks' new weights may come at any time */
     }
     for (int64_t o = segment->first_op; o < segment->end_op; o++) {
         const bdl__op *const op = &plan->ops[o];
@@ -327,18 +327,36 @@ static void run_breadth(bdl__exec *exec, const bdl__segment *segment, int i_team
     }
 }
 
+static void call_hook(bdl__exec *exec, int worker, bool is_end)
+{
+    const bdl__exec_worker w = {.worker = worker,
+                                .n_workers = exec->plan->options.n_workers,
+                                .barrier = &exec->barrier,
+                                .heads = exec->heads,
+                                .is_end = is_end};
+    exec->hook(exec->hook_arg, &w);
+}
+
 /* With other ranks: what this rank has summed goes out, and comes back as totals over all. */
 static void meet_ranks(bdl__exec *exec, const bdl__segment *segment, int worker, int n_workers)
 {
     if (worker == 0) {
         bdl__exec_tell_ready(exec, segment);
         exec->status = bdl__exec_exchange(exec, segment);
+        exec->calls_hook = exec->hook && segment->leaf_count > 0 && exec->status == BDL_OK &&
+                           !exec->is_cancelled;
+        if (exec->calls_hook) {
+            exec->batch.cancel = NULL; /* from here on weights may have changed */
+        }
     }
     bdl__barrier_wait(&exec->barrier, n_workers);
     if (exec->status == BDL_OK) {
         bdl__exec_finish_sums(exec, segment, worker, n_workers);
     }
     bdl__barrier_wait(&exec->barrier, n_workers);
+    if (exec->calls_hook) {
+        call_hook(exec, worker, false);
+    }
 }
 
 static void run_segment(bdl__exec *exec, const bdl__segment *segment, int worker)
@@ -360,9 +378,9 @@ static void run_segment(bdl__exec *exec, const bdl__segment *segment, int worker
         bdl__exec_reduce(exec, segment, exec->teams[segment - exec->plan->segments], worker,
                          n_workers);
         bdl__barrier_wait(&exec->barrier, n_workers);
-        if (exec->reduce) {
-            meet_ranks(exec, segment, worker, n_workers);
-        }
+    }
+    if (exec->reduce) {
+        meet_ranks(exec, segment, worker, n_workers);
     }
 }
 
@@ -379,11 +397,7 @@ static void run_worker(void *arg, int worker)
         }
     }
     if (exec->hook && !exec->is_cancelled) { /* all workers see the same: calls have ended */
-        const bdl__exec_worker w = {.worker = worker,
-                                    .n_workers = n_workers,
-                                    .barrier = &exec->barrier,
-                                    .heads = exec->heads};
-        exec->hook(exec->hook_arg, &w);
+        call_hook(exec, worker, true);
     }
 }
 

@@ -31,11 +31,13 @@ typedef struct bdl__exec_batch {
     uint64_t step;         /* number of the iteration, for the same */
 } bdl__exec_batch;
 
-/* What a hook sees: it is called by every worker when all gradients of the batch are summed. */
+/* What a hook sees: it is called by every worker when all gradients of the batch are summed; with other ranks also
+ * during backward, whenever some of them have been. */
 typedef struct bdl__exec_worker {
     int worker, n_workers;
     bdl__barrier *barrier;
     const double *heads; /* [n_heads][2]: (loss, divisor) of the criterion, (value, count) of metrics */
+    bool is_end;         /* all gradients are summed */
 } bdl__exec_worker;
 
 /* Splits its work among the workers by itself, meets by bdl__barrier_wait(w->barrier, w->n_workers). */
@@ -51,8 +53,8 @@ bdl_status bdl__exec_create(const bdl_allocator *allocator, const bdl__plan *pla
 void bdl__exec_free(bdl__exec *exec); /* NULL ok */
 
 /* Runs the plan on a batch of the plan's slices; `hook` may be NULL. Fails where an exchange with other ranks
- * does; then the hook is not called. Nor is it after a cancel, which leaves the model as it was before the run; once the
- * hook is called, a cancel comes too late for this run. */
+ * does; then the hook is not called any more. Nor is it after a cancel, which leaves the model as it was before the run;
+ * once the hook has been called, a cancel comes too late for this run. */
 bdl_status bdl__exec_run(bdl__exec *exec, const bdl__exec_batch *batch, bdl__exec_hook hook,
                          void *hook_arg);
 

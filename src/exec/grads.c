@@ -258,9 +258,8 @@ void bdl__exec_reduce(bdl__exec *exec, const bdl__segment *segment, bdl__team *t
 void bdl__exec_tell_ready(const bdl__exec *exec, const bdl__segment *segment)
 {
     const bdl__reduce *const reduce = exec->reduce;
-    for (int64_t i = segment->first_leaf_range; i < segment->end_leaf_range; i++) {
-        const bdl__param *const param =
-            &exec->plan->graph->params[exec->plan->leaf_ranges[i].i_param];
+    for (int64_t i = segment->first_settled; i < segment->end_settled; i++) {
+        const bdl__param *const param = &exec->plan->graph->params[exec->plan->settled[i]];
         reduce->ready(reduce->arg, param->offset,
                       param->offset + bdl__round_up(param->count, BDL__PARAM_ALIGNMENT));
     }

@@ -64,6 +64,7 @@ struct bdl__exec {
     bdl__exec_hook hook;
     void *hook_arg;
     bdl_status status; /* of the exchanges with other ranks; written by worker 0 between meetings */
+    bool calls_hook;   /* after this meeting with other ranks; as status */
     _Atomic bool is_cancelled; /* calls were left out */
     void *buffers_before; /* [graph's buffers_count scalars] of the model, of a training plan */
     bool stop_at_nonfinite;
@@ -97,7 +98,7 @@ void *bdl__exec_leaf(bdl__team *team, int64_t i_shard);
 void bdl__exec_reduce(bdl__exec *exec, const bdl__segment *segment, bdl__team *teams, int worker,
                       int n_workers);
 
-/* Tells whose gradients are complete after a segment (worker 0). */
+/* Tells what has settled after a segment (worker 0). */
 void bdl__exec_tell_ready(const bdl__exec *exec, const bdl__segment *segment);
 
 /* ---- sums.c ---- */

@@ -23,7 +23,7 @@ typedef struct bdl__reduce {
     /* Gives every rank everybody's doubles, in the order of the ranks: counts[rank] of them are in their
      * place in `values` already. A failure ends the run. */
     bdl_status (*exchange)(void *arg, const int64_t *counts, double *values);
-    /* Scalars [begin, end) of all partials are complete. */
+    /* Scalars [begin, end) of all partials are complete, and nothing reads these weights any more in this run. */
     void (*ready)(void *arg, int64_t begin, int64_t end);
 } bdl__reduce;
 

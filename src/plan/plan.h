@@ -116,6 +116,7 @@ typedef struct bdl__segment {
     int64_t first_leaf_range, end_leaf_range;
     int64_t leaf_count; /* scalars */
     bool has_sums;
+    int64_t first_settled, end_settled;
 } bdl__segment;
 
 typedef struct bdl__plan {
@@ -133,6 +134,8 @@ typedef struct bdl__plan {
     bdl__segment *segments;
     bdl__area *areas;
     bdl__leaf_range *leaf_ranges;
+    int64_t n_settled;
+    int64_t *settled; /* parameters, by the segment after which nothing reads them or adds to their gradients */
     int32_t *output_area;     /* [graph->n_outputs] */
     int32_t *input_diff_area; /* [graph->n_inputs], -1 */
     /* memory, in bytes */

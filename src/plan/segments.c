@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Segments: runs of ops between two meetings of all workers, and the gradients that each one makes. */
+/* Segments: runs of ops between two meetings of all workers, and the gradients that each one makes or completes. */
 #include <string.h>
 
 #include "plan/internal.h"
@@ -116,6 +116,30 @@ static bdl_status alloc(bdl__plan *plan, int64_t n, size_t size, void *to)
     return BDL_OK;
 }
 
+/* The segments from the last on, so that the first op that is met of a parameter is its last one. Other ranks are told
+ * of what has settled where the workers meet. */
+static bdl_status list_settled(bdl__plan *plan)
+{
+    bool *is_listed = NULL;
+    BDL__TRY(alloc(plan, plan->graph->n_params, sizeof *is_listed, &is_listed));
+    BDL__TRY(alloc(plan, plan->graph->n_params, sizeof *plan->settled, &plan->settled));
+    for (int64_t s = plan->n_segments - 1; s >= 0; s--) {
+        bdl__segment *const segment = &plan->segments[s];
+        segment->first_settled = plan->n_settled;
+        for (int64_t o = segment->first_op; o < segment->end_op; o++) {
+            const bdl__planned_step *const planned = &plan->steps[plan->ops[o].i_step];
+            for (int w = 0; w < planned->step.n_weights; w++) {
+                if (!is_listed[planned->first_param + w]) {
+                    is_listed[planned->first_param + w] = true;
+                    plan->settled[plan->n_settled++] = planned->first_param + w;
+                }
+            }
+        }
+        segment->end_settled = plan->n_settled;
+    }
+    return BDL_OK;
+}
+
 bdl_status bdl__plan_make_segments(bdl__plan *plan)
 {
     int64_t n_uses = 0;
@@ -140,5 +164,5 @@ bdl_status bdl__plan_make_segments(bdl__plan *plan)
         first = o + 1;
         count = 0;
     }
-    return BDL_OK;
+    return list_settled(plan);
 }

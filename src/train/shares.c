@@ -33,6 +33,8 @@ struct bdl__shares {
     bdl__node_grads *nodes; /* [n_nodes] for the bucket that is being summed */
     int64_t nodes_capacity;
     int64_t n_leaves;
+    int64_t i_next;   /* own bucket that is updated next, from the last on */
+    bool is_updating; /* new weights are received */
     requests arriving; /* [own buckets][foreign nodes] */
     requests leaving;  /* partials */
     requests updates;  /* new weights, both ways */
@@ -150,20 +152,22 @@ static int64_t overlap(const bdl__bucket *bucket, int64_t begin, int64_t end)
     return BDL__MAX(BDL__MIN(bucket->end, end) - BDL__MAX(bucket->begin, begin), 0);
 }
 
-/* Counts what each bucket waits for; all plans of the model make the same gradients. */
+/* Counts what each bucket waits for; all plans of the model settle the same. */
 static bdl_status learn_plan(bdl__shares *s, const bdl__plan *plan)
 {
+    const bdl__param *const params = plan->graph->params;
     for (int64_t i = 0; i < plan->n_leaf_ranges && !s->knows_plan; i++) {
         const bdl__leaf_range *const range = &plan->leaf_ranges[i];
-        const bdl__param *const p = &plan->graph->params[range->i_param];
         BDL__CHECK(!range->adds, BDL_ERR_UNSUPPORTED,
                    "'%s' is shared by layers with a sum over the batch between them (batch "
                    "normalization): such a model trains on one rank only",
-                   p->name);
+                   params[range->i_param].name);
+    }
+    for (int64_t i = 0; i < plan->n_settled && !s->knows_plan; i++) {
+        const bdl__param *const p = &params[plan->settled[i]];
         for (int64_t b = 0; b < s->n_buckets; b++) {
-            s->buckets[b].needed +=
-                overlap(&s->buckets[b], p->offset,
-                        p->offset + bdl__round_up(p->count, BDL__PARAM_ALIGNMENT));
+            s->buckets[b].needed += overlap(&s->buckets[b], p->offset,
+                                            p->offset + bdl__round_up(p->count, BDL__PARAM_ALIGNMENT));
         }
     }
     s->knows_plan = true;
@@ -320,6 +324,8 @@ bdl_status bdl__shares_begin(bdl__shares *s, const bdl__plan *plan)
     s->ranks->reduce.ready = ready;
     s->ranks->shares = s;
     s->status = BDL_OK;
+    s->i_next = s->end_own - 1;
+    s->is_updating = false;
     for (int64_t b = 0; b < s->n_buckets; b++) {
         s->buckets[b].have = 0;
         s->buckets[b].has_left = false;
@@ -341,15 +347,69 @@ bdl_status bdl__shares_flush(bdl__shares *s)
     return BDL_OK;
 }
 
-bdl_status bdl__shares_wait(bdl__shares *s, const bdl__bucket *bucket)
+/* Where what travels of the weights from i on lies. */
+static char *update_at(const bdl__shares *s, int64_t i)
 {
-    const int64_t n_foreign = s->ranks->reduce.n_nodes - own_nodes(s);
-    const int64_t before = bucket - s->buckets - s->first_own;
-    if (n_foreign > 0) { /* there are no requests otherwise */
-        BDL__TRY(
-            bdl__group_wait_all(s->ranks->group, s->arriving.all + before * n_foreign, n_foreign));
+    char *const all = s->rounds ? (char *)s->changes : (char *)s->model->weights;
+    return all + (size_t)i * s->wire_size;
+}
+
+/* Starts to receive the new weights (or their changes) of the others' buckets. */
+static bdl_status expect_updates(bdl__shares *s)
+{
+    for (int64_t b = 0; b < s->n_buckets; b++) {
+        const bdl__bucket *const bucket = &s->buckets[b];
+        if (bucket->owner == s->ranks->rank) {
+            continue;
+        }
+        BDL__TRY(bdl__group_recv(s->ranks->group, bucket->owner, bdl__ranks_tag(BDL__TAG_WEIGHTS, b),
+                                 update_at(s, bucket->begin),
+                                 (size_t)(bucket->end - bucket->begin) * s->wire_size,
+                                 &s->updates.all[s->updates.n]));
+        s->updates.n++;
     }
-    place_nodes(s, bucket);
+    return BDL_OK;
+}
+
+/* The requests for an own bucket's partial gradients; there may be none. */
+static bdl__request *arriving_for(const bdl__shares *s, const bdl__bucket *bucket, int64_t *n)
+{
+    *n = s->ranks->reduce.n_nodes - own_nodes(s);
+    return s->arriving.all + (bucket - s->buckets - s->first_own) * *n;
+}
+
+static bool is_here(const bdl__shares *s, const bdl__bucket *bucket)
+{
+    int64_t n;
+    const bdl__request *const all = arriving_for(s, bucket, &n);
+    bool is_here = bucket->has_left;
+    for (int64_t i = 0; i < n && is_here; i++) {
+        is_here = bdl__group_test(&all[i]);
+    }
+    return is_here;
+}
+
+bdl_status bdl__shares_next(bdl__shares *s, bool waits, const bdl__bucket **bucket)
+{
+    *bucket = NULL;
+    if (!s->is_updating) {
+        s->is_updating = true;
+        BDL__TRY(expect_updates(s));
+    }
+    if (waits) {
+        BDL__TRY(bdl__shares_flush(s));
+    }
+    if (s->i_next < s->first_own || (!waits && !is_here(s, &s->buckets[s->i_next]))) {
+        return BDL_OK;
+    }
+    const bdl__bucket *const next = &s->buckets[s->i_next--];
+    int64_t n;
+    bdl__request *const all = arriving_for(s, next, &n);
+    if (n > 0) {
+        BDL__TRY(bdl__group_wait_all(s->ranks->group, all, n));
+    }
+    place_nodes(s, next);
+    *bucket = next;
     return BDL_OK;
 }
 
@@ -399,29 +459,6 @@ void bdl__shares_follow(const bdl__shares *s, int64_t begin, int64_t end)
             weights[i] = moved(weights[i], s->changes[i]);
         }
     }
-}
-
-/* Where what travels of the weights from i on lies. */
-static char *update_at(const bdl__shares *s, int64_t i)
-{
-    char *const all = s->rounds ? (char *)s->changes : (char *)s->model->weights;
-    return all + (size_t)i * s->wire_size;
-}
-
-bdl_status bdl__shares_expect(bdl__shares *s)
-{
-    for (int64_t b = 0; b < s->n_buckets; b++) {
-        const bdl__bucket *const bucket = &s->buckets[b];
-        if (bucket->owner == s->ranks->rank) {
-            continue;
-        }
-        BDL__TRY(bdl__group_recv(s->ranks->group, bucket->owner, bdl__ranks_tag(BDL__TAG_WEIGHTS, b),
-                                 update_at(s, bucket->begin),
-                                 (size_t)(bucket->end - bucket->begin) * s->wire_size,
-                                 &s->updates.all[s->updates.n]));
-        s->updates.n++;
-    }
-    return BDL_OK;
 }
 
 bdl_status bdl__shares_send(bdl__shares *s, const bdl__bucket *bucket)

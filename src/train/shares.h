@@ -9,8 +9,10 @@
  * their changes travel, rounded: each rank, the owner too, adds the same to fp32 weights, so that all keep the same bits,
  * and no weight loses more than the rounding of its steps.
  *
- * An iteration: bdl__shares_begin, bdl__exec_run (which tells what is ready), then by its hook, for each own
- * bucket, bdl__shares_wait and bdl__shares_sum, the update, bdl__shares_send; at last bdl__shares_end.
+ * An iteration: bdl__shares_begin, bdl__exec_run (which tells what is ready), by its hook for each own bucket
+ * bdl__shares_next, bdl__shares_sum, the update, bdl__shares_send; at last bdl__shares_end. While backward works on the
+ * first layers, the last ones' weights change already: a bucket leaves when its rank does not read its weights any
+ * more, so when the owner has all partial gradients nobody does.
  */
 #ifndef BDL_TRAIN_SHARES_H
 #define BDL_TRAIN_SHARES_H
@@ -23,7 +25,7 @@ typedef struct bdl__bucket {
     int owner;
     bool has_left;        /* in this iteration */
     int64_t own_at;       /* its place in the owner's vectors: at most `begin` */
-    int64_t needed, have; /* scalars whose gradients an iteration makes, and those made so far */
+    int64_t needed, have; /* scalars that a run of the plan settles, and those settled so far */
 } bdl__bucket;
 
 typedef struct bdl__shares bdl__shares;
@@ -50,9 +52,11 @@ const bdl__bucket *bdl__shares_buckets(const bdl__shares *shares, int64_t *n);
 bdl_status bdl__shares_begin(bdl__shares *shares, const bdl__plan *plan);
 /* After backward: what has not left yet leaves. */
 bdl_status bdl__shares_flush(bdl__shares *shares);
-/* Waits until all partial gradients of an own bucket are here. */
-bdl_status bdl__shares_wait(bdl__shares *shares, const bdl__bucket *bucket);
-/* Writes the sums of scalars [begin, end) of the own vector `grads`: of the bucket that was last waited for. */
+/* The next own bucket, from the last on, of which all partial gradients are here; NULL if there is none. With `waits`
+ * for after backward: waits for it, and NULL means that there are no more. The first call of an iteration starts to
+ * receive the new weights of the others' buckets. */
+bdl_status bdl__shares_next(bdl__shares *shares, bool waits, const bdl__bucket **bucket);
+/* Writes the sums of scalars [begin, end) of the own vector `grads`: of the last bucket of bdl__shares_next. */
 void bdl__shares_sum(const bdl__shares *shares, int64_t begin, int64_t end, void *grads);
 /* Whether weights change by rounded steps: then each update is followed by bdl__shares_round, and bdl__shares_end
  * by bdl__shares_follow. */
@@ -60,8 +64,6 @@ bool bdl__shares_rounds(const bdl__shares *shares);
 /* Rounds the changes of an own bucket's weights, [begin, end) in own vectors, which were `old` before. */
 void bdl__shares_round(const bdl__shares *shares, const bdl__bucket *bucket, int64_t begin,
                        int64_t end, const float *old);
-/* Starts to receive the new weights (or their changes) of the others' buckets. */
-bdl_status bdl__shares_expect(bdl__shares *shares);
 /* Sends the new weights (or their changes) of an own bucket to all. */
 bdl_status bdl__shares_send(bdl__shares *shares, const bdl__bucket *bucket);
 /* Waits for all that still travels. */

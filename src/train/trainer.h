@@ -32,6 +32,7 @@ struct bdl__trainer {
     int64_t *block_counts; /* [n ranks] blocks that each owns, in the arena */
     char fingerprint[65]; /* of the last run's end */
     bdl_status update_status; /* of what worker 0 said to the others */
+    const bdl__bucket *bucket; /* that is being updated; NULL = none */
 
     bdl__optim *optim;
     bdl__schedule *schedule;

@@ -2,7 +2,7 @@
 /*
  * The update of the weights, by all workers, with the gradients of the batch. Alone, each worker updates its share
  * of the blocks. With other ranks, worker 0 talks to them while the others wait; what is updated are this rank's
- * buckets, one by one, so that one travels while the next is summed.
+ * buckets, one by one, so that one travels while the next is summed, or backward goes on.
  */
 #include <math.h>
 #include <string.h>
@@ -88,64 +88,67 @@ static void update_alone(bdl__trainer *t, const bdl__exec_worker *w, bdl__optim_
 
 /* ---- with other ranks --------------------------------------------------------------------------- */
 
-typedef bdl_status (*talk_fn)(bdl__trainer *t, const bdl__bucket *bucket);
+typedef bdl_status (*talk_fn)(bdl__trainer *t);
 
 /* When all workers are here, worker 0 talks to the other ranks; all learn whether that went well. */
-static bool talk(bdl__trainer *t, const bdl__exec_worker *w, talk_fn fn, const bdl__bucket *bucket)
+static bool talk(bdl__trainer *t, const bdl__exec_worker *w, talk_fn fn)
 {
     bdl__barrier_wait(w->barrier, w->n_workers);
     if (w->worker == 0) {
-        t->update_status = fn(t, bucket);
+        t->update_status = fn(t);
     }
     bdl__barrier_wait(w->barrier, w->n_workers);
     return t->update_status == BDL_OK;
 }
 
-static bdl_status drain(bdl__trainer *t, const bdl__bucket *bucket)
+static bool is_clipped(const bdl__trainer *t)
 {
-    (void)bucket;
+    return t->clip.max_norm > 0;
+}
+
+static bdl_status end(bdl__trainer *t)
+{
+    return bdl__shares_end(t->shares);
+}
+
+static bdl_status drain(bdl__trainer *t)
+{
     BDL__TRY(bdl__shares_flush(t->shares));
     return bdl__shares_end(t->shares);
 }
 
-static bdl_status start(bdl__trainer *t, const bdl__bucket *bucket)
+/* The last bucket leaves, and the next one comes. */
+static bdl_status go_on(bdl__trainer *t, bool waits)
 {
-    (void)bucket;
-    BDL__TRY(bdl__shares_flush(t->shares));
-    return bdl__shares_expect(t->shares);
+    if (t->bucket && !is_clipped(t)) {
+        BDL__TRY(bdl__shares_send(t->shares, t->bucket));
+    }
+    return bdl__shares_next(t->shares, waits, &t->bucket);
 }
 
-static bdl_status wait_for(bdl__trainer *t, const bdl__bucket *bucket)
+static bdl_status look(bdl__trainer *t)
 {
-    return bdl__shares_wait(t->shares, bucket);
+    return go_on(t, false);
 }
 
-static bdl_status send(bdl__trainer *t, const bdl__bucket *bucket)
+static bdl_status wait_for(bdl__trainer *t)
 {
-    return bdl__shares_send(t->shares, bucket);
+    return go_on(t, true);
 }
 
-static bdl_status send_all(bdl__trainer *t, const bdl__bucket *unused)
+static bdl_status send_all(bdl__trainer *t)
 {
     int64_t n;
     const bdl__bucket *const buckets = bdl__shares_buckets(t->shares, &n);
-    (void)unused;
     for (int64_t i = 0; i < n; i++) {
         BDL__TRY(bdl__shares_send(t->shares, &buckets[i]));
     }
     return BDL_OK;
 }
 
-static bdl_status end(bdl__trainer *t, const bdl__bucket *bucket)
-{
-    (void)bucket;
-    return bdl__shares_end(t->shares);
-}
-
-static bdl_status gather_squares(bdl__trainer *t, const bdl__bucket *bucket)
+static bdl_status gather_squares(bdl__trainer *t)
 {
     const bdl__reduce *const reduce = &t->ranks->reduce;
-    (void)bucket;
     BDL__TRY(reduce->exchange(reduce->arg, t->block_counts, t->square_sums));
     bdl__shares_in_order(t->shares, t->square_sums, t->block_sums);
     return BDL_OK;
@@ -164,7 +167,7 @@ static void take_bucket(bdl__trainer *t, const bdl__exec_worker *w, const bdl__o
     int64_t begin, end_of_share;
     share_of_bucket(w, bucket, &begin, &end_of_share);
     bdl__shares_sum(t->shares, begin, end_of_share, t->grads);
-    if (t->clip.max_norm > 0) {
+    if (is_clipped(t)) {
         square_sums(t, begin, end_of_share);
     } else {
         update_bucket(t, step, bucket, begin, end_of_share);
@@ -181,37 +184,33 @@ static void follow(const bdl__trainer *t, const bdl__exec_worker *w)
     }
 }
 
-static void update_together(bdl__trainer *t, const bdl__exec_worker *w, bdl__optim_step *step)
+/* The update, once the norm of all gradients is known. */
+static bool update_clipped(bdl__trainer *t, const bdl__exec_worker *w, bdl__optim_step *step)
 {
     int64_t n, begin, end_of_share;
     const bdl__bucket *const buckets = bdl__shares_buckets(t->shares, &n);
-    const bool is_clipped = t->clip.max_norm > 0;
-    if (!talk(t, w, start, NULL)) {
+    if (!talk(t, w, gather_squares)) {
+        return false;
+    }
+    bdl__optim_clip_norm(step, norm_of(t));
+    for (int64_t i = 0; i < n; i++) {
+        share_of_bucket(w, &buckets[i], &begin, &end_of_share);
+        update_bucket(t, step, &buckets[i], begin, end_of_share);
+    }
+    return talk(t, w, send_all);
+}
+
+/* During backward: buckets that are complete; after it: all that are left. */
+static void update_together(bdl__trainer *t, const bdl__exec_worker *w, bdl__optim_step *step)
+{
+    bool goes_well;
+    while ((goes_well = talk(t, w, w->is_end ? wait_for : look)) && t->bucket) {
+        take_bucket(t, w, step, t->bucket);
+    }
+    if (!goes_well || !w->is_end || (is_clipped(t) && !update_clipped(t, w, step))) {
         return;
     }
-    for (int64_t i = n - 1; i >= 0; i--) { /* backward makes the last weights' gradients first */
-        if (!talk(t, w, wait_for, &buckets[i])) {
-            return;
-        }
-        take_bucket(t, w, step, &buckets[i]);
-        if (!is_clipped && !talk(t, w, send, &buckets[i])) {
-            return;
-        }
-    }
-    if (is_clipped) {
-        if (!talk(t, w, gather_squares, NULL)) {
-            return;
-        }
-        bdl__optim_clip_norm(step, norm_of(t));
-        for (int64_t i = 0; i < n; i++) {
-            share_of_bucket(w, &buckets[i], &begin, &end_of_share);
-            update_bucket(t, step, &buckets[i], begin, end_of_share);
-        }
-        if (!talk(t, w, send_all, NULL)) {
-            return;
-        }
-    }
-    if (talk(t, w, end, NULL)) {
+    if (talk(t, w, end)) {
         follow(t, w);
     }
 }
@@ -220,9 +219,12 @@ void bdl__trainer_update(void *arg, const bdl__exec_worker *w)
 {
     bdl__trainer *const t = arg;
     const double divisor = w->heads[1] > 0 ? w->heads[1] : 1;
+    if (t->update_status != BDL_OK) {
+        return; /* earlier in this iteration */
+    }
     if (!isfinite(w->heads[0])) {
-        if (t->ranks) {
-            (void)talk(t, w, drain, NULL);
+        if (t->ranks && w->is_end) {
+            (void)talk(t, w, drain);
         }
         return;
     }

@@ -32,15 +32,19 @@ def a_step_is_compute_and_wire():
 
 
 @case
-def buckets_hide_gradients_behind_backward():
+def buckets_hide_gradients_and_new_weights_behind_backward():
     block = scaling.BLOCK
     layers = [block, block, block, block]  # the first and third are rank 0's
     step = scaling.Step(n_ranks=2, n_shards=2, shard_seconds=3.0, layers=layers, bucket=1)
     near(step.ready(0, 3), 3)
     near(step.ready(2 * block, 3), 2)
     # A block takes a second. The last one (rank 1's) is there at 1.5 s, the others at 2, 2.5 and 3 s: rank 1 has its
-    # gradients at 2.5 and 3.5 s, rank 0 at 3 and 4 s. Then the new weights: rank 0 gets the others' until 6 s.
+    # gradients at 2.5 and 3.5 s. New weights of the last block come to rank 0 between gradients of its own two, from 3 s to
+    # 4 s; it has all gradients at 5 s, and the second block's new weights at 6 s.
     near(step.wire(4 * block), 6)
+    # A quarter of a second a block. All but the first two blocks' weights have travelled when backward ends at 3 s; rank 0
+    # gets the last gradients until 3.25 s, and then each rank one block of new weights.
+    near(step.wire(16 * block), 3.5)
     near(scaling.Step(2, 2, 3.0, layers, bucket=0).wire(4 * block), 3 + 2 + 2)
     near(step.wire(0), 3)
 

@@ -32,7 +32,8 @@ typedef struct iteration {
     bdl__shares *shares;
     bdl__model *model;
     bdl__tree_node nodes[MOST_NODES]; /* of all ranks */
-    bdl__leaf_range ranges[MOST_PARAMS];
+    int64_t settled[MOST_PARAMS];
+    int64_t n_taken; /* own buckets so far */
     float *grads;
 } iteration;
 
@@ -136,26 +137,29 @@ static void check_weights(const iteration *it, job *j)
     }
 }
 
-static bdl_status take_buckets(iteration *it, job *j)
+/* Updates own buckets from the last on: those that are complete, or all. */
+static bdl_status take_buckets(iteration *it, job *j, bool all)
 {
-    int64_t n;
-    const bdl__bucket *const buckets = bdl__shares_buckets(it->shares, &n);
-    for (int64_t b = n - 1; b >= 0; b--) {
-        const int64_t shift = buckets[b].begin - buckets[b].own_at;
-        const int64_t begin = buckets[b].own_at, end = buckets[b].end - shift;
+    const bdl__bucket *bucket;
+    for (;;) {
+        BDL__TRY(bdl__shares_next(it->shares, all, &bucket));
+        if (!bucket) {
+            return BDL_OK;
+        }
+        const int64_t shift = bucket->begin - bucket->own_at;
+        const int64_t begin = bucket->own_at, end = bucket->end - shift;
         float *const weights = (float *)it->model->weights + shift;
-        BDL__TRY(bdl__shares_wait(it->shares, &buckets[b]));
+        it->n_taken++;
         bdl__shares_sum(it->shares, begin, end, it->grads);
         check_sums(it, j, begin, end, shift);
         for (int64_t i = begin; i < end; i++) {
             weights[i] -= RATE * it->grads[i];
         }
         if (bdl__shares_rounds(it->shares)) {
-            bdl__shares_round(it->shares, &buckets[b], begin, end, j->start + shift + begin);
+            bdl__shares_round(it->shares, bucket, begin, end, j->start + shift + begin);
         }
-        BDL__TRY(bdl__shares_send(it->shares, &buckets[b]));
+        BDL__TRY(bdl__shares_send(it->shares, bucket));
     }
-    return BDL_OK;
 }
 
 static bdl_status iterate(iteration *it, job *j)
@@ -163,10 +167,10 @@ static bdl_status iterate(iteration *it, job *j)
     const bdl__graph *const graph = it->model->graph;
     const int64_t own_nodes = it->ranks->node_counts[it->ranks->rank];
     for (int64_t p = 0; p < graph->n_params; p++) {
-        it->ranges[p] = (bdl__leaf_range){.i_param = p};
+        it->settled[p] = p;
     }
     const bdl__plan plan = {
-        .graph = it->model->graph, .leaf_ranges = it->ranges, .n_leaf_ranges = graph->n_params};
+        .graph = it->model->graph, .settled = it->settled, .n_settled = graph->n_params};
     BDL__TRY(bdl__shares_begin(it->shares, &plan));
     bdl__reduce *const reduce = &it->ranks->reduce;
     for (int64_t k = 0; k < own_nodes; k++) {
@@ -174,14 +178,19 @@ static bdl_status iterate(iteration *it, job *j)
             ((float *)reduce->partials)[k * j->count + i] = partial(reduce->own_node + k, i);
         }
     }
-    for (int64_t p = graph->n_params - 1; p >= graph->n_params / 2; p--) { /* the rest at the flush */
+    BDL__TRY(take_buckets(it, j, false));
+    CHECK_EQ_I64(it->n_taken, 0); /* no own gradient is ready */
+    for (int64_t p = graph->n_params - 1; p >= graph->n_params / 2; p--) { /* the rest at the end */
         const bdl__param *const param = &graph->params[p];
         reduce->ready(reduce->arg, param->offset,
                       param->offset + bdl__round_up(param->count, BDL__PARAM_ALIGNMENT));
     }
-    BDL__TRY(bdl__shares_flush(it->shares));
-    BDL__TRY(bdl__shares_expect(it->shares));
-    BDL__TRY(take_buckets(it, j));
+    BDL__TRY(take_buckets(it, j, false));
+    CHECK(it->ranks->n > 1 || j->bucket == 0 || it->n_taken > 0);
+    BDL__TRY(take_buckets(it, j, true));
+    int64_t n;
+    (void)bdl__shares_buckets(it->shares, &n);
+    CHECK_EQ_I64(it->n_taken, n);
     BDL__TRY(bdl__shares_end(it->shares));
     if (bdl__shares_rounds(it->shares)) {
         bdl__shares_follow(it->shares, 0, j->count);
@@ -296,6 +305,7 @@ BDL_TEST(bf16_sums_are_of_rounded_partials_in_fp32)
 BDL_TEST(one_rank_rounds_nothing)
 {
     check_job(false, 1, 3, 0);
+    check_job(false, 1, 3, 4096);
     job j = {.is_bf16 = true, .n_shards = 3};
     static dist_run run;
     prepare(&j);
