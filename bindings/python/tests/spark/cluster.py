@@ -4,6 +4,7 @@ cluster of one master and some workers, and a Spark Connect server. Logs lie in 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import re
@@ -124,7 +125,7 @@ class Standalone:
         self.url = f"spark://127.0.0.1:{port}"
         self.master = Process("master", spark_class("org.apache.spark.deploy.master.Master", "--host", "127.0.0.1", "--port",
                                                     str(port), "--webui-port", "0"), self.directory)
-        self.workers = []
+        self.workers, self.n_made = [], 0
         try:
             self.master.wait_for_text("New state: ALIVE|I have been elected leader")
             for _ in range(workers):
@@ -134,7 +135,8 @@ class Standalone:
             raise
 
     def add_worker(self, cores=1, memory="1g", host="127.0.0.1"):
-        name = f"worker-{len(self.workers)}"
+        self.n_made += 1
+        name = f"worker-{self.n_made}"
         place = self.directory / name
         place.mkdir()
         worker = Process(name, spark_class("org.apache.spark.deploy.worker.Worker", "--host", host, "--webui-port", "0",
@@ -153,6 +155,15 @@ class Standalone:
         victim = wait_for("executor", self.executors)[0]
         os.kill(victim, signal.SIGKILL)
         return victim
+
+    def lose_worker(self):
+        """kill -9 for the first worker with its executors and their tasks, for good."""
+        worker = self.workers.pop(0)
+        below = descendants(worker.process.pid)
+        worker.kill()
+        for pid in below:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def stop(self):
         for worker in self.workers:

@@ -27,12 +27,13 @@ def frame(spark, x, y, **others):
     return spark.createDataFrame(pa.table({**columns, **{name: pa.array(v) for name, v in others.items()}}))
 
 
-def bdl_train(directory, x, y, model=MLP, **options):
-    """The weights that the command trains."""
+def bdl_train(directory, x, y, model=MLP, ranks=1, **options):
+    """The weights that the command trains, or several ranks of it."""
     np.save(directory / "x.npy", x)
     np.save(directory / "y.npy", y)
     arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
-    done = subprocess.run([os.environ["BDL"], "train", model, "--data", f"npy:{directory}/x.npy,{directory}/y.npy", *arguments,
+    launch = ["launch", "-n", str(ranks), "--"] if ranks > 1 else []
+    done = subprocess.run([os.environ["BDL"], *launch, "train", model, "--data", f"npy:{directory}/x.npy,{directory}/y.npy", *arguments,
                            "--save", str(directory / "model"), "--quiet"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return (directory / "model/weights.safetensors").read_bytes()

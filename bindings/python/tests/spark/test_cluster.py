@@ -68,12 +68,16 @@ def spark(standalone):
     session.stop()
 
 
-@pytest.fixture(scope="module")
-def truth(tmp_path_factory):
+def undisturbed(tmp_path_factory, **options):
     """The weights of an undisturbed run of the command."""
     x, y = digits()
     directory = tmp_path_factory.mktemp("truth")
-    return bdl_train(directory, x.reshape(-1, *SHAPE), y, "lenet", epochs=EPOCHS, batch=100)
+    return bdl_train(directory, x.reshape(-1, *SHAPE), y, "lenet", epochs=EPOCHS, batch=100, **options)
+
+
+@pytest.fixture(scope="module")
+def truth(tmp_path_factory):
+    return undisturbed(tmp_path_factory)
 
 
 def lenet(**params):
@@ -121,17 +125,18 @@ def test_an_executor_that_is_killed_changes_nothing(spark, standalone, truth, mo
     wait_for("two executors", lambda: len(standalone.executors()) == 2)
 
 
-def test_a_task_that_is_killed_changes_nothing(spark, standalone, truth, monkeypatch):
+@pytest.mark.parametrize("wire", ["fp32", "bf16"])
+def test_a_task_that_is_killed_changes_nothing(spark, standalone, truth, tmp_path_factory, monkeypatch, wire):
     def kill_task():
         workers = [pid for executor in standalone.executors() for pid in descendants(executor)
                    if "pyspark.daemon" in command_line(pid) or "pyspark/daemon" in command_line(pid)]
         os.kill(max(workers), signal.SIGKILL)  # the newest is no daemon but a worker
 
     rows = frame(spark, *digits()).repartition(4)
-    run = Disturbed(monkeypatch, lambda: lenet().fit(rows), kill_task)
+    run = Disturbed(monkeypatch, lambda: lenet(wire=wire).fit(rows), kill_task)
     if run.error:
         raise run.error
-    assert weights_of(run.result) == truth
+    assert weights_of(run.result) == (truth if wire == "fp32" else undisturbed(tmp_path_factory, ranks=2, wire=wire))
 
 
 def random_rows(batches):
@@ -239,18 +244,7 @@ def test_nothing_is_left_on_the_machine(spark):
 
 def test_a_worker_that_does_not_come_back_leaves_the_other(spark, standalone, truth, monkeypatch):
     rows = frame(spark, *digits()).repartition(4)
-
-    def lose_worker():
-        worker = standalone.workers[0]
-        children = [pid for pid in descendants(worker.process.pid)]
-        worker.kill()
-        for pid in children:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-
-    run = Disturbed(monkeypatch, lambda: lenet(slotTimeout=20).fit(rows), lose_worker)
+    run = Disturbed(monkeypatch, lambda: lenet(slotTimeout=20).fit(rows), standalone.lose_worker)
     if run.error:
         raise run.error
     assert run.result.summary.workers == 1
@@ -318,3 +312,19 @@ def test_a_leg_without_barrier_starts_with_those_that_come_in_time(elastic, tmp_
     model = BdlClassifier(model=MLP, epochs=3, numWorkers=3, slotTimeout=8).fit(frame(elastic, x, y))
     assert model.summary.workers == 2
     assert weights_of(model) == bdl_train(tmp_path, x, y, epochs=3)
+
+
+def test_a_machine_that_is_gone_for_good_leaves_the_other_without_barrier(elastic, standalone, truth, monkeypatch):
+    rows = frame(elastic, *digits()).repartition(4)
+    run = Disturbed(monkeypatch, lambda: lenet(slotTimeout=15).fit(rows), standalone.lose_worker)
+    if run.error:
+        raise run.error
+    assert run.result.summary.workers == 1
+    assert weights_of(run.result) == truth
+
+
+def test_a_fit_on_a_cluster_that_is_gone_ends(elastic, standalone):
+    while standalone.workers:
+        standalone.lose_worker()
+    with pytest.raises(BdlInvalidArgumentError, match="numWorkers asks for 2 tasks .* in 3 s the cluster offered 0 free task slots"):
+        BdlClassifier(model=MLP, epochs=1, numWorkers=2, slotTimeout=3).fit(frame(elastic, *classes()))

@@ -92,6 +92,25 @@ def test_legs_and_a_resume_change_nothing(spark, truth, tmp_path, monkeypatch):
         classifier(epochs=0, iterations=3, checkpointDir=directory).fit(rows)
 
 
+def test_rounded_gradients_train_and_are_resumed_by_as_many_workers(spark, truth, tmp_path, monkeypatch):
+    x, y = classes()
+    rows = frame(spark, x, y).cache()
+    model = classifier(epochs=10, wire="bf16").fit(rows)
+    assert weights_of(model) == bdl_train(tmp_path, x, y, ranks=2, epochs=10, batch=100, wire="bf16") != truth(epochs=10, batch=100)
+    out = model.transform(rows).select("label", "prediction").collect()
+    assert np.mean([row["label"] == row["prediction"] for row in out]) > 0.8
+    monkeypatch.setattr("bdl.spark._fit.FIRST_LEG_SECONDS", 1e-6)
+    monkeypatch.setattr("bdl.spark._fit.Fit._next_seconds", lambda *_: 1e-6)
+    with_legs = {"epochs": 0, "checkpointDir": f"file:{tmp_path}/checkpoints"}
+    classifier(**with_legs, iterations=2, wire="bf16").fit(rows)
+    with pytest.raises(BdlError, match="wire"):  # in mid-epoch
+        classifier(**with_legs, iterations=3, resume=True).fit(rows)
+    resumed = classifier(**with_legs, iterations=3, wire="bf16", resume=True).fit(rows)
+    assert weights_of(resumed) == bdl_train(tmp_path, x, y, ranks=2, iterations=3, batch=100, wire="bf16")
+    alone = classifier(**with_legs, iterations=4, wire="bf16", numWorkers=1, resume=True).fit(rows)
+    assert weights_of(alone) != bdl_train(tmp_path, x, y, ranks=2, iterations=4, batch=100, wire="bf16")
+
+
 def test_progress_is_told_inside_a_leg(spark, monkeypatch, capsys):
     monkeypatch.setattr("bdl.spark._fit.PROGRESS_SECONDS", 0.0)
     classifier(epochs=5).fit(frame(spark, *classes()))
