@@ -40,8 +40,16 @@ DRIVER_SECONDS = 2.0  # to reach the driver, or to leave a word there
 MEMORY_SECONDS = 0.5  # between looks at the memory that is used
 DATA_NAME = "DataFrame"  # of every fit, so that checkpoints fit each other
 
-# A second try may succeed after these.
+# A second try may succeed after these, unless they are Refused.
 RETRIED = (BdlIOError, BdlCancelledError, BdlInternalError, BdlStateError)
+
+
+class Refused(Exception):
+    """Wraps an error of a kind that a second try may mend, where it would be met again."""
+
+    def __init__(self, error: BdlError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 @dataclass(frozen=True)
@@ -80,15 +88,22 @@ def rank_function(job: Job) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.
             yield from _Rank(job, task).run(batches)
         except RETRIED:
             raise
+        except Refused as refused:
+            yield from _error_rows(job, refused.error)
         except (BdlError, MemoryError) as error:
-            Record(job.nonce).remove()
-            text = str(error)
-            if isinstance(error, MemoryError) and _memory.PYSPARK_MEMORY not in text:
-                text = f"{text or 'out of memory'}: {_memory.advice(job.memory_limit)}"
-            code = getattr(error, "code", BdlOutOfMemoryError.code)
-            yield from pieces(ERROR, json.dumps({"code": code, "text": text, "rank": task.partitionId()}).encode())
+            yield from _error_rows(job, error)
 
     return train_rank
+
+
+def _error_rows(job: Job, error: Exception) -> Iterator[pa.RecordBatch]:
+    """An error as what the leg gives: its tasks end well, so that Spark does not try again."""
+    Record(job.nonce).remove()
+    text = str(error)
+    if isinstance(error, MemoryError) and _memory.PYSPARK_MEMORY not in text:
+        text = f"{text or 'out of memory'}: {_memory.advice(job.memory_limit)}"
+    code = getattr(error, "code", BdlOutOfMemoryError.code)
+    yield from pieces(ERROR, json.dumps({"code": code, "text": text}).encode())
 
 
 def _as_number(text: str) -> int:
@@ -390,7 +405,10 @@ class _Rank:
         """Options and trainer. Files that it starts from are there for so long only: a kill later leaves nothing."""
         with tempfile.TemporaryDirectory(prefix="bdl-rank-") as directory:
             options = _native.make_options(context, self._options(directory), group)
-            trainer = _native.make_trainer(context, options, data.handles[TRAINING], data.handles.get(VALIDATION))
+            try:
+                trainer = _native.make_trainer(context, options, data.handles[TRAINING], data.handles.get(VALIDATION))
+            except BdlStateError as error:  # a checkpoint of other settings, or ranks of different builds
+                raise Refused(error) from error
         if self.job.n_ranks > 1:  # the trainer has what it needs of them
             data.close()
         return options, trainer
