@@ -76,9 +76,18 @@ def read(spark: Any, path: str) -> bytes:
     """Reads a file."""
     if not exists(spark, path):
         raise BdlNotFoundError(f"there is no file '{path}'")
-    if is_connect(spark):
-        rows = spark.read.format("binaryFile").load(path).select("content").toArrow()
-        return bytes(rows.column("content")[0].as_py())
+    try:
+        return _read_connect(spark, path) if is_connect(spark) else _read_classic(spark, path)
+    except Exception as error:
+        raise BdlIOError(f"cannot read '{path}': {first_line(error)}") from error
+
+
+def _read_connect(spark: Any, path: str) -> bytes:
+    rows = spark.read.format("binaryFile").load(path).select("content").toArrow()
+    return bytes(rows.column("content")[0].as_py())
+
+
+def _read_classic(spark: Any, path: str) -> bytes:
     with tempfile.TemporaryDirectory(prefix="bdl-") as directory:
         local = os.path.join(directory, "file")
         system, found = _hadoop(spark, path)

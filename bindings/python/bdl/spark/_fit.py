@@ -215,17 +215,20 @@ class Fit:
         )
 
     def _input(self, last: Optional[Leg], parts: list[int]) -> DataFrame:
-        """The rows for the barrier stage: blocks of samples, and for rank 0 what it starts from."""
+        """The rows for the barrier stage: blocks of samples, the checkpoint for rank 0, and the model for all."""
+        from pyspark.sql import functions as F
+
         places = [self.dataset.columns.index(name) for name in self.columns.names]
         rows = numbered(self.dataset).select(*(f"c{i}" for i in places)).mapInArrow(block_maker(self.columns, parts), SCHEMA)
         if last is not None:
-            from pyspark.sql import functions as F
-
             rows = rows.union(last.rows(self.spark, CHECKPOINT).select(
                 F.lit(parts[0]).alias("part"), "kind", "number", "bytes"))
         if self.files:
-            batches = [batch for kind, data in self.files.items() for part in parts for batch in pieces(kind, data, part)]
-            rows = rows.union(self.spark.createDataFrame(pa.Table.from_batches(batches)))
+            batches = [batch for kind, data in self.files.items() for batch in pieces(kind, data)]
+            once = self.spark.createDataFrame(pa.Table.from_batches(batches))
+            # Copied for each rank by Spark's tasks: the driver holds one.
+            every = F.explode(F.array(*(F.lit(part) for part in parts)))
+            rows = rows.union(once.select(every.alias("part"), "kind", "number", "bytes"))
         return rows
 
     def _result(self, last: Optional[Leg], job: Job) -> DataFrame:
@@ -234,14 +237,18 @@ class Fit:
 
     def _leg(self, last: Optional[Leg], seconds: float) -> Leg:
         """Runs a leg; with fewer workers where some have gone for good."""
+        has_waited = False
         while True:
             try:
                 return self._try_leg(last, seconds)
             except _cluster.TooFewSlots:
                 found = _cluster.measured_slots(self.spark, self.workers, self.timeout)
-                if found < 1 or found >= self.workers or (last is None and self.params.getNumWorkers() and not self._has_run):
+                are_needed = last is None and self.params.getNumWorkers() and not self._has_run
+                if found < 1 or (found < self.workers and are_needed) or (found >= self.workers and has_waited):
                     raise _cluster.few_slots(self.workers, found, self.timeout) from None
-                self._say(f"of {self.workers} task slots {found} are left: going on with {found} workers")
+                has_waited = found >= self.workers  # they came too late, or Spark does not start tasks on them
+                self._say(f"of {self.workers} task slots {found} are {'there again' if has_waited else 'left'}: going on with "
+                          f"{found} worker{'s' if found != 1 else ''}")
                 self.workers = found
 
     def _try_leg(self, last: Optional[Leg], seconds: float) -> Leg:
