@@ -57,7 +57,7 @@ bdl_status __wrap_bdl__exec_run(bdl__exec *exec, const bdl__exec_batch *batch, b
     if (shard_seconds <= 0) {
         return __real_bdl__exec_run(exec, batch, hook, hook_arg);
     }
-    const double own = (double)(plan->end_shard - plan->first_shard);
+    const double own = (double)(plan->shards.end - plan->shards.first);
     const double seconds = own * shard_seconds * fmax(1 + jitter * bdl__rng_normal(&rng), 0);
     int64_t count = 0;
     for (int64_t s = 0; s < plan->n_segments; s++) {

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Predicts the efficiency of training on many nodes by an alpha-beta model, and prints the tables of docs/design/scaling.md.
 
-    bench/scaling.py [--bandwidth 1.25e9] [--latency 60e-6] [--node 58] [--batch 128] [--jitter 0.02] [--wire fp32]
+    bench/scaling.py [--bandwidth 1.25e9] [--latency 60e-6] [--node 58] [--batch 128] [--shards 0] [--jitter 0.02] [--wire fp32]
 
 The model (class Step) follows a step of src/train: a third of the computation is forward; in backward a layer's gradients
 leave when they are there (with buckets) or at its end (without), to the ranks that own them; what goes into a rank, and what
@@ -187,6 +187,7 @@ def main():
     parser.add_argument("--latency", type=float, default=60e-6, help="seconds of a small message, end to end")
     parser.add_argument("--node", type=float, default=58, help="images/s of one node, Inception-v1")
     parser.add_argument("--batch", type=int, default=128, help="samples of a node")
+    parser.add_argument("--shards", type=int, default=0, help="of a node; 0: one for each 16 samples")
     parser.add_argument("--jitter", type=float, default=0.02, help="deviation of a node's step time, as a share")
     parser.add_argument("--wire", default="fp32", choices=("fp32", "bf16"))
     parser.add_argument("--copy", type=float, nargs=2, default=(5.2e9, 2.3e9),
@@ -201,7 +202,7 @@ def main():
         for layers, work, n_norms in models.values():
             seconds = o.batch / o.node * sum(work) / of_first
             for bucket, copy in zip((1 << 20, 0), o.copy):
-                n_shards = min(-(-o.batch * n // SLICE), MOST_SHARDS)
+                n_shards = min(n * o.shards or -(-o.batch * n // SLICE), MOST_SHARDS)
                 step = Step(n, n_shards, seconds * n / n_shards, layers, work, 2 if o.wire == "bf16" else 4, bucket,
                             o.jitter, 1 + 2 * n_norms)
                 overhead = 2 * sum(layers) * 4 / copy

@@ -95,7 +95,7 @@ static void print_help(void)
            "train', to\n"
            "the last bit. For tests, and for machines with several memory nodes; on clusters use "
            "Spark.\n\n"
-           "  -n N         Ranks, at most one for each 16 samples of the batch.\n"
+           "  -n N         Ranks, at most as many as shards: one for each 16 samples of the batch, or --shards.\n"
            "  --threads T  Workers of each rank; by default the processors divided by N.\n\n"
            "Ctrl-C ends all ranks after the same iteration, with a checkpoint if there is "
            "--checkpoint.\n");

@@ -170,7 +170,7 @@ static void print_json_summary(const progress *p, const char *hex, const char *s
     print_json(&p->end, "end");
     printf(",\"reason\":\"%s\"", p->reason);
     print_member("condition", p->condition[0] ? p->condition : NULL);
-    printf(",\"fingerprint\":\"%s\"", hex);
+    printf(",\"shards\":%lld,\"fingerprint\":\"%s\"", (long long)p->end.shards, hex);
     print_member("model", saved);
     print_member("checkpoint", checkpoint);
     printf("}\n");

@@ -126,7 +126,8 @@ def manual(schema, verbs):
     lines += [
         ".SH TRAINING TOGETHER", "\\fBbdl launch \\-n\\fR \\fIN\\fR [\\fB\\-\\-threads\\fR \\fIT\\fR] \\fB\\-\\- train\\fR \\fIMODEL\\fR ...",
         "trains on N local processes (ranks), each with T workers, that share every batch. The result is that of \\fBbdl "
-        "train\\fR to the last bit. A batch of B samples has B/16 shards, rounded up; there can be at most as many ranks. "
+        "train\\fR to the last bit. A batch of B samples has B/16 shards, rounded up, or as many as \\fB\\-\\-shards\\fR says; "
+        "there can be at most as many ranks. "
         "Output is that of rank 0; lines of the others are prefixed. When one rank fails, all end; an interrupt ends all "
         "after the same iteration.",
         ".SH EXIT STATUS",

@@ -332,6 +332,7 @@ typedef struct bdl_event {
     double seconds_left; /**< of training without validation: to its end where epochs or iterations limit it,
                               else to the end of the epoch; not-a-number before the first iteration */
     const char *condition; /**< with the reason "until": what of the condition held, "top1 >= 0.98"; else NULL */
+    int64_t shards;        /**< parts of a full batch whose gradients are added in a tree: option `shards` */
 } bdl_event;
 
 typedef void (*bdl_event_fn)(void *user, const bdl_event *event);

@@ -83,6 +83,7 @@ static void pass_event(void *arg, const bdl__event *e)
                              .path = e->path,
                              .reason = e->reason,
                              .condition = e->condition,
+                             .shards = e->shards,
                              .epochs = e->epochs,
                              .seconds_left = e->seconds_left};
     trainer->fn(trainer->user, &event);

@@ -24,6 +24,7 @@ typedef struct slot {
     int64_t n_done;
     int32_t *valid; /* owned, [most_slices] */
     int64_t *rows;  /* owned, [most_slices * 16] */
+    int64_t *places; /* owned, [most_slices] */
     char *input;    /* owned */
     char *target;   /* owned, or NULL */
     bdl_status status;
@@ -93,19 +94,19 @@ static int64_t whole_samples(const bdl__batcher *batcher, int64_t step)
                     batcher->plan.dataset->n - step * batcher->options.batch);
 }
 
-int64_t bdl__batcher_slices_before(const bdl__batcher *batcher, int64_t step, int64_t i)
+int64_t bdl__batcher_count_slices(const bdl__batcher *batcher, int64_t step, int64_t begin, int64_t end)
 {
     if (batcher->order == NULL) {
-        const int64_t n = whole_samples(batcher, step);
-        return BDL__MIN(i, (n + BDL__SLICE_ROWS - 1) / BDL__SLICE_ROWS);
+        const int64_t n = (whole_samples(batcher, step) + BDL__SLICE_ROWS - 1) / BDL__SLICE_ROWS;
+        return BDL__MIN(end, n) - BDL__MIN(begin, n);
     }
-    const int64_t most = BDL__MIN(i, bdl__order_shards(batcher->order));
+    const int64_t last = BDL__MIN(end, bdl__order_shards(batcher->order));
     if (step < batcher->n_steps - 1) {
-        return most;
+        return BDL__MAX(last - begin, 0);
     }
     int64_t n = 0;
-    for (int64_t shard = 0; shard < most; shard++) {
-        n += bdl__order_count(batcher->order, step, shard) > 0;
+    for (int64_t i = begin; i < last; i++) {
+        n += bdl__order_count(batcher->order, step, i) > 0;
     }
     return n;
 }
@@ -137,6 +138,7 @@ static bool open_slot(bdl__batcher *batcher)
     for (int64_t i = 0; i < batcher->most_slices; i++) { /* slices without rows are left out */
         at->valid[n] = slice_rows(batcher, step, batcher->options.first_slice + i,
                                   at->rows + n * BDL__SLICE_ROWS);
+        at->places[n] = batcher->options.first_slice + i;
         n += at->valid[n] > 0 ? 1 : 0;
     }
     at->batch = (bdl__batch){.epoch = epoch,
@@ -146,6 +148,7 @@ static bool open_slot(bdl__batcher *batcher)
                              .whole_samples = whole_samples(batcher, step),
                              .valid = at->valid,
                              .rows = at->rows,
+                             .places = at->places,
                              .input = at->input,
                              .input_stride = batcher->plan.input.stride,
                              .target = at->target,
@@ -202,6 +205,7 @@ static void close_slot(bdl__batcher *batcher, slot *at)
         }
         if (n != i) {
             at->valid[n] = at->valid[i];
+            at->places[n] = at->places[i];
             memmove(at->rows + n * BDL__SLICE_ROWS, at->rows + i * BDL__SLICE_ROWS,
                     BDL__SLICE_ROWS * sizeof(int64_t));
             memmove(at->input + (size_t)n * batcher->slice_input_size,
@@ -386,6 +390,8 @@ static bdl_status allocate_slot(bdl__batcher *batcher, slot *at)
     at->valid = memory;
     BDL__TRY(bdl__alloc(allocator, n * BDL__SLICE_ROWS * sizeof(int64_t), &memory));
     at->rows = memory;
+    BDL__TRY(bdl__alloc(allocator, n * sizeof(int64_t), &memory));
+    at->places = memory;
     BDL__TRY(bdl__alloc(allocator, input_size, &memory));
     at->input = memory;
     if (target_size > 0) {
@@ -404,6 +410,9 @@ static void free_slot(const bdl__batcher *batcher, slot *at)
     }
     if (at->rows != NULL) {
         bdl__free(allocator, at->rows, n * BDL__SLICE_ROWS * sizeof(int64_t));
+    }
+    if (at->places != NULL) {
+        bdl__free(allocator, at->places, n * sizeof(int64_t));
     }
     if (at->input != NULL) {
         bdl__free(allocator, at->input, n * batcher->slice_input_size);

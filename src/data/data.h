@@ -356,6 +356,7 @@ typedef struct bdl__batch {
     int64_t n_slices;      /* 0 only where the rest of the batch is elsewhere */
     const int32_t *valid; /* [n_slices] samples of each slice, 1 .. 16 */
     const int64_t *rows;  /* [n_slices * 16] numbers of the samples; -1 for lanes that repeat */
+    const int64_t *places; /* [n_slices] numbers of the slices in a full batch, rising; NULL: 0, 1 ... */
     const void *input;    /* parts of `elements` reals, in the sample's row-major order */
     int64_t input_stride; /* bytes from part to part */
     const void *target;   /* parts of one int32 a lane, of reals, or NULL */
@@ -374,9 +375,9 @@ void bdl__batcher_free(bdl__batcher *batcher); /* stops its threads; NULL ok */
 /* Shape of a sample in the batches (after the chain). */
 const bdl__shape *bdl__batcher_shape(const bdl__batcher *batcher);
 int64_t bdl__batcher_steps(const bdl__batcher *batcher); /* of an epoch: ceil(n / batch) */
-/* How many slices of a step have rows among the first i of a full batch. Files that turn out to be broken
- * can make it less: see bdl__batcher_may_lack. */
-int64_t bdl__batcher_slices_before(const bdl__batcher *batcher, int64_t step, int64_t i);
+/* How many of slices [begin, end) of a full batch have rows in a step. Files that turn out to be broken can make it
+ * less: see bdl__batcher_may_lack. */
+int64_t bdl__batcher_count_slices(const bdl__batcher *batcher, int64_t step, int64_t begin, int64_t end);
 /* Whether slices may come out empty because all of their files are broken. */
 bool bdl__batcher_may_lack(const bdl__batcher *batcher);
 /* The next batch in order, or NULL after the last epoch. It stays valid until it is given back; up

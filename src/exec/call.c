@@ -210,7 +210,7 @@ void bdl__exec_call(bdl__exec *exec, const bdl__segment *segment, int i_team, in
     cx->is_buffer_writer = !op->is_backward && op->is_last_pass && i_part == 0 && team_rank == 0;
     cx->rng_seed = exec->batch.seed;
     cx->rng_step = exec->batch.step;
-    cx->first_sample = plan->options.first_slice * BDL__SLICE + i_part * plan->lanes;
+    cx->first_sample = plan->shards.bounds[0] * BDL__SLICE + i_part * plan->lanes;
     set_tensors(exec, op, cx, i_team, i_part);
     set_weights(exec, op, cx, team, i_part);
     set_sums(exec, op, cx, i_part);

@@ -53,7 +53,7 @@ static size_t make_teams(const bdl__exec *exec, const bdl__segment *segment, bdl
     int64_t n_leaves = 0;
     const size_t leaf_size =
         bdl__align_up((size_t)segment->leaf_count * exec->plan->scalar_size, BDL__ALIGNMENT);
-    const int64_t first = exec->plan->first_shard, n_shards = exec->plan->end_shard - first;
+    const int64_t first = exec->plan->shards.first, n_shards = exec->plan->shards.end - first;
     for (int t = 0; t < segment->n_teams; t++) {
         bdl__split_range(n_shards, t, segment->n_teams, &teams[t].first_shard, &teams[t].end_shard);
         teams[t].first_shard += first;
@@ -108,7 +108,7 @@ static bdl_status prepare(bdl__exec *exec)
     BDL__TRY(alloc(exec, n_workers, sizeof *exec->workers, &exec->workers));
     BDL__TRY(alloc(exec, n_workers, sizeof *exec->team_barriers, &exec->team_barriers));
     for (int w = 0; w < n_workers; w++) {
-        BDL__TRY(alloc(exec, plan->end_shard - plan->first_shard, sizeof *exec->workers[w].held,
+        BDL__TRY(alloc(exec, plan->shards.end - plan->shards.first, sizeof *exec->workers[w].held,
                        &exec->workers[w].held));
     }
     BDL__TRY(alloc(exec, plan->sums_count * plan->n_parts, sizeof(double), &exec->sums));

@@ -206,12 +206,12 @@ static void reduce_chunk(const bdl__exec *exec, const held *teams, bdl__tree_nod
     char *const grads =
         vector + (size_t)(exec->plan->graph->params[range->i_param].offset + at) * size;
     if (!range->adds) {
-        bdl__nodes_sum(teams->nodes, teams->n, exec->plan->n_shards, node, range->offset + at, count,
+        bdl__nodes_sum(teams->nodes, teams->n, exec->plan->shards.n, node, range->offset + at, count,
                        size == 8, grads);
         return;
     }
     double sum[BDL__NODES_CHUNK]; /* of floats or doubles */
-    bdl__nodes_sum(teams->nodes, teams->n, exec->plan->n_shards, node, range->offset + at, count,
+    bdl__nodes_sum(teams->nodes, teams->n, exec->plan->shards.n, node, range->offset + at, count,
                    size == 8, sum);
     add(grads, grads, sum, count, size == 8);
 }
@@ -221,7 +221,7 @@ static void reduce_range(const bdl__exec *exec, const held *teams, const bdl__le
 {
     const bdl__plan *const plan = exec->plan;
     if (!exec->reduce) {
-        reduce_chunk(exec, teams, bdl__tree_root(plan->n_shards), range, at, count, exec->grads);
+        reduce_chunk(exec, teams, bdl__tree_root(plan->shards.n), range, at, count, exec->grads);
         return;
     }
     const size_t vector_size = (size_t)plan->graph->weights_count * plan->scalar_size;

@@ -86,9 +86,8 @@ void bdl__exec_push(bdl__exec *exec, bdl__team *team, int64_t i_shard, int64_t o
 /* The shard of a slice, numbered within this rank. */
 static inline int64_t bdl__exec_shard_of(const bdl__exec *exec, int64_t i_slice)
 {
-    const bdl__plan *const plan = exec->plan;
-    return bdl__shard_of(plan->options.first_slice + i_slice, plan->n_shards,
-                         plan->options.whole_slices);
+    const bdl__shards *const shards = &exec->plan->shards;
+    return bdl__shards_find(shards, shards->bounds[0] + i_slice);
 }
 
 /* Where the leaf of a shard is written: the slot it will stay in, or the carry. */

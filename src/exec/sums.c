@@ -20,8 +20,7 @@ static small_sum head_sum(const bdl__exec *exec, int i_head)
     const bdl__plan *const plan = exec->plan;
     return (small_sum){.sum = {.rows = exec->head_rows + (int64_t)i_head * plan->n_parts * 2,
                                .stride = 2,
-                               .n_slices = plan->options.whole_slices,
-                               .first_slice = plan->options.first_slice,
+                               .shards = &plan->shards,
                                .n_parts_slice = plan->n_parts_slice,
                                .merge = bdl__merge_add},
                        .totals = exec->heads + 2 * (int64_t)i_head};
@@ -32,8 +31,7 @@ static small_sum layer_sum(const bdl__exec *exec, const bdl__sums *sums)
     const bdl__plan *const plan = exec->plan;
     return (small_sum){.sum = {.rows = exec->sums + plan->n_parts * sums->offset,
                                .stride = sums->n,
-                               .n_slices = plan->options.whole_slices,
-                               .first_slice = plan->options.first_slice,
+                               .shards = &plan->shards,
                                .n_parts_slice = plan->n_parts_slice,
                                .merge = sums->merge},
                        .totals = exec->totals + sums->offset};
@@ -89,7 +87,7 @@ int64_t bdl__exec_sums_size(const bdl__exec *exec, const bdl__segment *segment)
 
 void bdl__exec_sum(bdl__exec *exec, const bdl__segment *segment, int worker, int n_workers)
 {
-    const bdl__tree_node root = bdl__tree_root(exec->plan->n_shards);
+    const bdl__tree_node root = bdl__tree_root(exec->plan->shards.n);
     const int64_t size = exec->reduce ? bdl__exec_sums_size(exec, segment) : 0;
     small_sum s = {0};
     int64_t begin, end, o = segment->first_op;

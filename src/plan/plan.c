@@ -2,6 +2,7 @@
 /* Making and freeing a plan. */
 #include "plan/plan.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "plan/internal.h"
@@ -27,30 +28,31 @@ static bdl_status make(bdl__plan *plan)
     return bdl__plan_place(plan);
 }
 
-/* Shards are not cut between ranks: a leaf of the tree is the work of one. */
 static bdl_status place_shards(bdl__plan *plan)
 {
-    bdl__plan_options *const o = &plan->options;
-    o->whole_slices = o->whole_slices ? o->whole_slices : o->n_slices;
-    const int64_t end = o->first_slice + o->n_slices;
-    int64_t begins, ends, unused;
-    plan->n_shards = bdl__n_shards(o->whole_slices);
-    plan->first_shard = bdl__shard_of(o->first_slice, plan->n_shards, o->whole_slices);
-    plan->end_shard = bdl__shard_of(end, plan->n_shards, o->whole_slices);
-    bdl__shard_slices(plan->first_shard, plan->n_shards, o->whole_slices, &begins, &unused);
-    bdl__shard_slices(plan->end_shard, plan->n_shards, o->whole_slices, &ends, &unused);
-    BDL__CHECK(o->n_slices == 0 || (begins == o->first_slice && ends == end), BDL_ERR_UNSUPPORTED,
-               "slices %lld to %lld of %lld are not whole shards of a step: use a batch of at most "
-               "%d samples, or one that divides the rows evenly",
-               (long long)o->first_slice, (long long)end, (long long)o->whole_slices,
-               BDL__MAX_SHARDS * BDL__SLICE);
+    const bdl__shards *const given = plan->options.shards;
+    const int64_t n_slices = plan->options.n_slices, n = bdl__n_shards(n_slices);
+    const size_t size = (size_t)((given ? given->end - given->first : n) + 1) * sizeof(int64_t);
+    void *memory = NULL;
+    BDL__TRY(bdl__arena_alloc(&plan->arena, size, &memory));
+    int64_t *const bounds = memory;
+    if (given) {
+        plan->shards = *given;
+        memcpy(bounds, given->bounds, size);
+    } else {
+        plan->shards = (bdl__shards){.n = n, .end = n};
+        (void)bdl__shards_cut(n, n_slices, NULL, n_slices, 0, bounds);
+    }
+    plan->shards.bounds = bounds;
+    plan->options.shards = NULL; /* borrowed */
+    assert(bounds[plan->shards.end - plan->shards.first] - bounds[0] == n_slices);
     return BDL_OK;
 }
 
 bdl_status bdl__plan_create(const bdl_allocator *allocator, const bdl__plan_options *options,
                             bdl__plan **plan)
 {
-    BDL__CHECK((options->n_slices > 0 || options->whole_slices > 0) && options->n_workers > 0,
+    BDL__CHECK((options->n_slices > 0 || options->shards) && options->n_workers > 0,
                BDL_ERR_INVALID_ARGUMENT, "a plan needs at least one slice and one worker");
     void *memory = NULL;
     BDL__TRY(bdl__alloc(allocator, sizeof **plan, &memory));

@@ -23,9 +23,8 @@ typedef struct bdl__plan_options {
     bdl__target target;
     int n_workers;
     int64_t n_slices; /* of this rank; 0 only where other ranks have some */
-    /* Where other ranks have the rest of the batch: the number of the first slice here and of all slices.
-     * 0 slices of the whole batch means that there are no others. */
-    int64_t first_slice, whole_slices;
+    /* Copied by the plan. NULL: all slices are here, in as many shards as a batch of them has by default. */
+    const bdl__shards *shards;
     /* With other ranks: scalars of gradients after which backward's segments are cut, so that those can travel while
      * others are computed; 0 = not cut for that. */
     int64_t bucket_count;
@@ -126,8 +125,7 @@ typedef struct bdl__plan {
     int lanes;
     size_t real_size, scalar_size;
     int64_t n_parts, n_parts_slice; /* of this rank */
-    int64_t n_shards;               /* of the whole batch ... */
-    int64_t first_shard, end_shard; /* ... and those of this rank */
+    bdl__shards shards; /* of the step; bounds in the arena */
     int64_t n_steps, n_ops, n_segments, n_areas, n_leaf_ranges;
     bdl__planned_step *steps;
     bdl__op *ops;
@@ -159,9 +157,9 @@ void bdl__plan_print(const bdl__plan *plan, bdl__text *out);
 static inline void bdl__plan_shard_parts(const bdl__plan *plan, int64_t i_shard, int64_t *begin,
                                          int64_t *end)
 {
-    bdl__shard_slices(i_shard, plan->n_shards, plan->options.whole_slices, begin, end);
-    *begin = (*begin - plan->options.first_slice) * plan->n_parts_slice;
-    *end = BDL__MIN((*end - plan->options.first_slice) * plan->n_parts_slice, plan->n_parts);
+    bdl__shards_slices(&plan->shards, i_shard, begin, end);
+    *begin = (*begin - plan->shards.bounds[0]) * plan->n_parts_slice;
+    *end = BDL__MIN((*end - plan->shards.bounds[0]) * plan->n_parts_slice, plan->n_parts);
 }
 
 /* The area that really holds the tensor. */

@@ -56,7 +56,7 @@ static bool fills_bucket(const bdl__plan *plan, int64_t first, int64_t o, int64_
 static void choose_teams(const bdl__plan *plan, bdl__segment *segment)
 {
     const int n_workers = plan->options.n_workers;
-    const int64_t n_shards = BDL__MAX(plan->end_shard - plan->first_shard, 1);
+    const int64_t n_shards = BDL__MAX(plan->shards.end - plan->shards.first, 1);
     segment->n_teams = (int)BDL__MIN((int64_t)n_workers, n_shards);
     if (segment->is_breadth) {
         segment->n_teams = 1;

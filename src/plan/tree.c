@@ -13,9 +13,42 @@ void bdl__shard_slices(int64_t i_shard, int64_t n_shards, int64_t n_slices, int6
     *end = (i_shard + 1) * n_slices / n_shards;
 }
 
-int64_t bdl__shard_of(int64_t i_slice, int64_t n_shards, int64_t n_slices)
+/* The shard of a full batch that slice i is in. */
+static int64_t shard_of(int64_t i_slice, int64_t n_shards, int64_t n_slices)
 {
     return (i_slice * n_shards + n_shards - 1) / n_slices;
+}
+
+int64_t bdl__shards_cut(int64_t n_shards, int64_t n_slices, const int64_t *places, int64_t n_here,
+                        int64_t first, int64_t *bounds)
+{
+    int64_t n = 0, last = -1;
+    for (int64_t i = 0; i < n_here; i++) {
+        const int64_t shard = shard_of(places ? places[i] : i, n_shards, n_slices);
+        if (shard != last && bounds) {
+            bounds[n] = first + i;
+        }
+        n += shard != last;
+        last = shard;
+    }
+    if (bounds) {
+        bounds[n] = first + n_here;
+    }
+    return n;
+}
+
+int64_t bdl__shards_find(const bdl__shards *shards, int64_t i_slice)
+{
+    int64_t low = 0, high = shards->end - shards->first - 1;
+    while (low < high) {
+        const int64_t middle = low + (high - low + 1) / 2;
+        if (shards->bounds[middle] <= i_slice) {
+            low = middle;
+        } else {
+            high = middle - 1;
+        }
+    }
+    return shards->first + low;
 }
 
 int bdl__tree_slots(int64_t first, int64_t end, int8_t slot[BDL__TREE_PLACES])
@@ -66,9 +99,9 @@ int bdl__tree_nodes(int64_t first, int64_t end, bdl__tree_node nodes[BDL__TREE_P
 static void sum_leaf(const bdl__tree_sum *sum, int64_t i_shard, int64_t at, int64_t n, double *leaf)
 {
     int64_t begin, end;
-    bdl__shard_slices(i_shard, bdl__n_shards(sum->n_slices), sum->n_slices, &begin, &end);
-    begin = (begin - sum->first_slice) * sum->n_parts_slice;
-    end = (end - sum->first_slice) * sum->n_parts_slice;
+    bdl__shards_slices(sum->shards, i_shard, &begin, &end);
+    begin = (begin - sum->shards->bounds[0]) * sum->n_parts_slice;
+    end = (end - sum->shards->bounds[0]) * sum->n_parts_slice;
     memcpy(leaf, sum->rows + begin * sum->stride + at, (size_t)n * sizeof(double));
     for (int64_t row = begin + 1; row < end; row++) {
         sum->merge(leaf, sum->rows + row * sum->stride + at, n);
@@ -83,8 +116,7 @@ static void sum_chunk(const bdl__tree_sum *sum, bdl__tree_node node, int64_t at,
     uint32_t is_waiting = 0;
     const size_t size = (size_t)n * sizeof(double);
     const int64_t first = node.i << node.level;
-    const int64_t n_leaves =
-        BDL__MIN((node.i + 1) << node.level, bdl__n_shards(sum->n_slices)) - first;
+    const int64_t n_leaves = BDL__MIN((node.i + 1) << node.level, sum->shards->n) - first;
     for (int64_t leaf = 0; leaf < n_leaves; leaf++) {
         sum_leaf(sum, first + leaf, at, n, carry);
         int level = 0;

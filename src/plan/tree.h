@@ -14,12 +14,33 @@
 #define BDL__TREE_LEVELS 11 /* 2^10 leaves */
 #define BDL__TREE_PLACES (2 * BDL__TREE_LEVELS)
 
-/* Shards of a batch: one a slice up to BDL__MAX_SHARDS, then even runs of slices. */
+/* How many shards a batch has where nobody says: one a slice, at most BDL__MAX_SHARDS. */
 int64_t bdl__n_shards(int64_t n_slices);
+/* The slices of a full batch in one of its n_shards <= n_slices shards, which are even runs. */
 void bdl__shard_slices(int64_t i_shard, int64_t n_shards, int64_t n_slices, int64_t *begin,
                        int64_t *end);
-/* The shard that slice i is in; n_shards for i = n_slices. */
-int64_t bdl__shard_of(int64_t i_slice, int64_t n_shards, int64_t n_slices);
+
+/* The shards of a step. Where slices of the full batch have no samples, a shard is what is left of its run, and shards
+ * of which nothing is left do not count. */
+typedef struct bdl__shards {
+    int64_t n;             /* of the whole step ... */
+    int64_t first, end;    /* ... and those of this rank */
+    const int64_t *bounds; /* [end - first + 1]: shard first + k has slices [bounds[k], bounds[k + 1]) of the step */
+} bdl__shards;
+
+/* Cuts slices of a step into the shards of a full batch of n_slices: those with the places `places` (NULL: from 0 on)
+ * in the full batch, n_here of them, numbered from `first` on in the step. Fills bounds (NULL = not wanted) and gives
+ * how many shards there are, at most BDL__MIN(n_here, n_shards). */
+int64_t bdl__shards_cut(int64_t n_shards, int64_t n_slices, const int64_t *places, int64_t n_here,
+                        int64_t first, int64_t *bounds);
+/* The shard that a slice of the step is in, which is one of this rank. */
+int64_t bdl__shards_find(const bdl__shards *shards, int64_t i_slice);
+static inline void bdl__shards_slices(const bdl__shards *shards, int64_t i_shard, int64_t *begin,
+                                      int64_t *end)
+{
+    *begin = shards->bounds[i_shard - shards->first];
+    *end = shards->bounds[i_shard - shards->first + 1];
+}
 
 /* Where a run keeps node (level, i): at most one node of each (level, parity) is waiting at a time. */
 static inline int bdl__tree_place(int level, int64_t i) { return 2 * level + (int)(i & 1); }
@@ -45,10 +66,9 @@ int bdl__tree_nodes(int64_t first, int64_t end, bdl__tree_node nodes[BDL__TREE_P
 
 /* Small vectors of doubles: a leaf is the merge, in order, of the rows of its shard. */
 typedef struct bdl__tree_sum {
-    const double *rows; /* of the slices from first_slice on, stride doubles apart */
+    const double *rows; /* of this rank's slices, stride doubles apart */
     int64_t stride;
-    int64_t n_slices; /* of the whole batch */
-    int64_t first_slice;
+    const bdl__shards *shards;
     int64_t n_parts_slice; /* rows of a slice */
     bdl__merge_fn merge;
 } bdl__tree_sum;

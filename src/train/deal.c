@@ -5,17 +5,17 @@
 
 int64_t bdl__trainer_val_batch(const bdl__trainer *t, int64_t n)
 {
-    const int64_t most = BDL__MAX_SHARDS * BDL__SLICE; /* short last batches divide up to here */
-    return BDL__MIN(BDL__MIN(BDL__MAX(t->params.batch, INT64_C(256)), most), BDL__MAX(n, INT64_C(1)));
+    return BDL__MIN(BDL__MAX(t->params.batch, INT64_C(256)), BDL__MAX(n, INT64_C(1)));
 }
 
 /* The sorted rows of rank r in batches of this size begin at cuts[r]. */
-static void cut_batches(const bdl__ranks *ranks, int64_t n, int64_t batch, int64_t *cuts)
+static void cut_batches(const bdl__ranks *ranks, int64_t n, int64_t batch, int64_t n_shards,
+                        int64_t *cuts)
 {
     const int64_t n_slices = (batch + BDL__SLICE - 1) / BDL__SLICE;
     for (int r = 0; r < ranks->n; r++) {
         int64_t begin, end;
-        bdl__ranks_slices(ranks, r, n_slices, &begin, &end);
+        bdl__ranks_slices(ranks, r, n_slices, n_shards, &begin, &end);
         cuts[r] = bdl__shard_begin(n, batch, begin);
     }
     cuts[ranks->n] = n;
@@ -31,10 +31,15 @@ bdl_status bdl__trainer_deal(bdl__trainer *t, bool is_val, bdl__dataset **data)
     BDL__TRY(bdl__exchange_meet(allocator, t->ranks->group, *data, &info));
     BDL__CHECK(info.n > 0, BDL_ERR_INVALID_ARGUMENT, "data '%s': no rank has samples",
                (*data)->text);
-    const int64_t batch = is_val ? bdl__trainer_val_batch(t, info.n)
-                                 : BDL__MIN(t->params.batch, info.n);
-    t->key_sum = is_val ? t->key_sum : info.key_sum;
-    cut_batches(t->ranks, info.n, batch, cuts);
+    if (is_val) {
+        const int64_t batch = bdl__trainer_val_batch(t, info.n);
+        const int64_t n_slices = (batch + BDL__SLICE - 1) / BDL__SLICE;
+        cut_batches(t->ranks, info.n, batch, bdl__n_shards(n_slices), cuts);
+    } else {
+        BDL__TRY(bdl__trainer_divide(t, info.n));
+        t->key_sum = info.key_sum;
+        cut_batches(t->ranks, info.n, t->params.batch, t->n_shards, cuts);
+    }
     BDL__TRY(bdl__exchange_rows(allocator, t->ranks->group, *data, &info, cuts, &sorted));
     bdl__dataset_free(*data);
     *data = sorted;

@@ -15,7 +15,7 @@ typedef struct pass {
     bdl__workspace *workspace;
     bdl__runner *runner;
     bdl__batcher *batcher;
-    int64_t n_slices; /* of a full batch */
+    int64_t n_slices, n_shards; /* of a full batch */
 } pass;
 
 static void close_pass(pass *p)
@@ -44,8 +44,9 @@ static bdl_status open_pass(const bdl__session *session, const bdl__saved *saved
     const int lanes = bdl__target_lanes(options->target);
     int64_t first = 0, end = 0;
     p->n_slices = (options->batch + BDL__SLICE - 1) / BDL__SLICE;
+    p->n_shards = bdl__n_shards(p->n_slices);
     if (session->ranks) {
-        bdl__ranks_slices(session->ranks, session->ranks->rank, p->n_slices, &first, &end);
+        bdl__ranks_slices(session->ranks, session->ranks->rank, p->n_slices, p->n_shards, &first, &end);
         if (first == end) { /* more ranks than slices: this one takes a slice that is always empty */
             first = p->n_slices;
             end = first + 1;
@@ -101,7 +102,7 @@ static bdl_status run_pass(const bdl__session *session, pass *p, batch_fn fn, vo
         }
         bdl_status status = BDL_OK;
         if (session->ranks) {
-            status = bdl__ranks_place(session->ranks, p->batcher, p->n_slices, batch);
+            status = bdl__ranks_place(session->ranks, p->batcher, p->n_slices, p->n_shards, batch);
         }
         if (status == BDL_OK) {
             status = bdl__runner_run(p->runner, batch, 0, 0, NULL, NULL, &exec);

@@ -41,8 +41,7 @@ static bdl_status place_batch(bdl__trainer *t, const bdl__batch *batch)
     t->ranks->own_flags = (bdl__is_cancelled(t->session.cancel) ? BDL__RANKS_CANCEL : 0) |
                           (is_time ? BDL__RANKS_TIME : 0);
     t->ranks->flags = 0;
-    return bdl__ranks_place(t->ranks, t->batcher, (t->params.batch + BDL__SLICE - 1) / BDL__SLICE,
-                            batch);
+    return bdl__ranks_place(t->ranks, t->batcher, t->n_slices, t->n_shards, batch);
 }
 
 static bdl_status train_batch(bdl__trainer *t, const bdl__batch *batch)
@@ -103,7 +102,8 @@ static bdl__event event_of(const bdl__trainer *t, bdl__event_kind kind)
                         .samples_per_second = training > 0 ? (double)t->n_samples / training : 0,
                         .seconds = seconds,
                         .seconds_left = seconds_left(t, training),
-                        .epochs = t->max_epochs};
+                        .epochs = t->max_epochs,
+                        .shards = t->n_shards};
     if (t->val) {
         event.n_metrics = t->heads->n;
         event.metric_names = t->heads->name;
@@ -137,6 +137,8 @@ static void log_event(bdl__trainer *t, const bdl__event *e)
     if (e->reason) {
         bdl__json_write_key(&w, "reason");
         bdl__json_write_string(&w, e->reason);
+        bdl__json_write_key(&w, "shards");
+        bdl__json_write_i64(&w, e->shards);
     }
     if (e->condition) {
         bdl__json_write_key(&w, "condition");

@@ -21,6 +21,10 @@ static const bdl__field fields[] = {
                   "test part."),
     F(batch, .def.i64 = 128, .range = BDL_IN(1, 1 << 24),
       .doc = "Samples of an iteration, over all workers."),
+    F(shards, .def.i64 = 0, .range = BDL_IN(0, BDL__MAX_SHARDS),
+      .doc = "Parts of a batch, of 16 samples or more each, whose gradients are added in a tree. Ranks and workers take whole "
+             "parts: the result depends on how many these are, and not on who takes them. 0 means one for each 16 "
+             "samples, at most 1024."),
     F(epochs, .def.i64 = 0, .range = BDL_AT_LEAST(0),
       .doc = "Passes over the training data; 0 with no other limit means 10."),
     F(iterations, .def.i64 = 0, .range = BDL_AT_LEAST(0),

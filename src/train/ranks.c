@@ -19,6 +19,8 @@ static bdl_status allocate(bdl__ranks *ranks)
     void *memory = NULL;
     BDL__TRY(bdl__alloc(ranks->allocator, (n + 1) * sizeof(int64_t), &memory));
     ranks->bounds = memory;
+    BDL__TRY(bdl__alloc(ranks->allocator, (n + 1) * sizeof(int64_t), &memory));
+    ranks->shard_bounds = memory;
     BDL__TRY(bdl__alloc(ranks->allocator, n * sizeof(int64_t), &memory));
     ranks->node_counts = memory;
     return BDL_OK;
@@ -52,6 +54,7 @@ void bdl__ranks_free(bdl__ranks *ranks)
     if (ranks) {
         const bdl_allocator *const a = ranks->allocator;
         bdl__free(a, ranks->bounds, ((size_t)ranks->n + 1) * sizeof(int64_t));
+        bdl__free(a, ranks->shard_bounds, ((size_t)ranks->n + 1) * sizeof(int64_t));
         bdl__free(a, ranks->node_counts, (size_t)ranks->n * sizeof(int64_t));
         bdl__free(a, ranks->nodes, (size_t)ranks->nodes_capacity * sizeof *ranks->nodes);
         bdl__free(a, ranks->blocks, (size_t)ranks->blocks_capacity * sizeof(double));
@@ -61,28 +64,27 @@ void bdl__ranks_free(bdl__ranks *ranks)
 
 /* ---- shares of a batch -------------------------------------------------------------------------- */
 
-void bdl__ranks_slices(const bdl__ranks *ranks, int r, int64_t n_slices, int64_t *begin, int64_t *end)
+void bdl__ranks_slices(const bdl__ranks *ranks, int r, int64_t n_slices, int64_t n_shards,
+                       int64_t *begin, int64_t *end)
 {
-    const int64_t n_shards = bdl__n_shards(n_slices);
     bdl__split_range(n_shards, r, ranks->n, begin, end);
     *begin = *begin * n_slices / n_shards;
     *end = *end * n_slices / n_shards;
 }
 
-/* Where files may be broken, only their readers know how many slices there are. */
-static bdl_status count_slices(bdl__ranks *ranks, int64_t n_slices)
+/* Where files may be broken, only their readers know how many slices there are, and in how many shards. */
+static bdl_status tell_counts(bdl__ranks *ranks, int64_t n_slices, int64_t n_shards)
 {
-    for (int r = 0; r < ranks->n; r++) {
-        ranks->node_counts[r] = 1;
-    }
     void *memory = NULL;
-    const size_t size = (size_t)ranks->n * sizeof(double);
+    const size_t size = (size_t)ranks->n * 2 * sizeof(double);
     BDL__TRY(bdl__alloc(ranks->allocator, size, &memory));
     double *const counts = memory;
-    counts[ranks->rank] = (double)n_slices;
-    const bdl_status status = exchange(ranks, ranks->node_counts, counts);
+    counts[2 * ranks->rank] = (double)n_slices;
+    counts[2 * ranks->rank + 1] = (double)n_shards;
+    const bdl_status status = bdl__ranks_gather(ranks, 2, counts);
     for (int r = 0; r < ranks->n && status == BDL_OK; r++) {
-        ranks->bounds[r + 1] = ranks->bounds[r] + (int64_t)counts[r];
+        ranks->bounds[r + 1] = ranks->bounds[r] + (int64_t)counts[2 * r];
+        ranks->shard_bounds[r + 1] = ranks->shard_bounds[r] + (int64_t)counts[2 * r + 1];
     }
     bdl__free(ranks->allocator, memory, size);
     BDL__TRY(status);
@@ -90,9 +92,28 @@ static bdl_status count_slices(bdl__ranks *ranks, int64_t n_slices)
     return BDL_OK;
 }
 
+/* What has rows in a step follows from the order of all rows. */
+static void count_all(bdl__ranks *ranks, const bdl__batcher *batcher, int64_t step, int64_t n_slices,
+                      int64_t n_shards)
+{
+    int64_t slices = 0, shards = 0;
+    for (int r = 0; r < ranks->n; r++) {
+        int64_t first, last;
+        bdl__split_range(n_shards, r, ranks->n, &first, &last);
+        for (int64_t i = first; i < last; i++) {
+            int64_t begin, end;
+            bdl__shard_slices(i, n_shards, n_slices, &begin, &end);
+            const int64_t n = bdl__batcher_count_slices(batcher, step, begin, end);
+            slices += n;
+            shards += n > 0;
+        }
+        ranks->bounds[r + 1] = slices;
+        ranks->shard_bounds[r + 1] = shards;
+    }
+}
+
 static bdl_status place_nodes(bdl__ranks *ranks)
 {
-    const int64_t n_slices = ranks->bounds[ranks->n], n_shards = bdl__n_shards(n_slices);
     bdl__reduce *const reduce = &ranks->reduce;
     const int64_t most = (int64_t)ranks->n * BDL__TREE_PLACES;
     if (ranks->nodes_capacity < most) {
@@ -103,13 +124,9 @@ static bdl_status place_nodes(bdl__ranks *ranks)
     }
     reduce->n_nodes = 0;
     for (int r = 0; r < ranks->n; r++) {
-        const int64_t begin = ranks->bounds[r], end = ranks->bounds[r + 1];
         reduce->own_node = r == ranks->rank ? reduce->n_nodes : reduce->own_node;
-        ranks->node_counts[r] =
-            begin == end ? 0
-                         : bdl__tree_nodes(bdl__shard_of(begin, n_shards, n_slices),
-                                           bdl__shard_of(end, n_shards, n_slices),
-                                           ranks->nodes + reduce->n_nodes);
+        ranks->node_counts[r] = bdl__tree_nodes(ranks->shard_bounds[r], ranks->shard_bounds[r + 1],
+                                                ranks->nodes + reduce->n_nodes);
         reduce->n_nodes += ranks->node_counts[r];
     }
     reduce->nodes = ranks->nodes;
@@ -118,17 +135,14 @@ static bdl_status place_nodes(bdl__ranks *ranks)
 }
 
 bdl_status bdl__ranks_place(bdl__ranks *ranks, const bdl__batcher *batcher, int64_t n_slices,
-                            const bdl__batch *batch)
+                            int64_t n_shards, const bdl__batch *batch)
 {
-    ranks->bounds[0] = 0;
+    ranks->bounds[0] = ranks->shard_bounds[0] = 0;
     if (bdl__batcher_may_lack(batcher)) {
-        BDL__TRY(count_slices(ranks, batch->n_slices));
-        return place_nodes(ranks);
-    }
-    for (int r = 0; r < ranks->n; r++) {
-        int64_t begin, end;
-        bdl__ranks_slices(ranks, r, n_slices, &begin, &end);
-        ranks->bounds[r + 1] = bdl__batcher_slices_before(batcher, batch->step, end);
+        const int64_t n = bdl__shards_cut(n_shards, n_slices, batch->places, batch->n_slices, 0, NULL);
+        BDL__TRY(tell_counts(ranks, batch->n_slices, n));
+    } else {
+        count_all(ranks, batcher, batch->step, n_slices, n_shards);
     }
     return place_nodes(ranks);
 }

@@ -33,8 +33,9 @@ typedef struct bdl__ranks {
     unsigned flags;     /* of all ranks, since they were last set to 0 */
     bdl__reduce reduce;
     struct bdl__shares *shares; /* borrowed: who is told what is ready */
-    int64_t *bounds; /* [n + 1] of the current batch: rank r has slices [bounds[r], bounds[r + 1]) */
-    /* owned */
+    /* owned: [n + 1] of the current batch: rank r has slices [bounds[r], bounds[r + 1]), which are shards
+     * [shard_bounds[r], shard_bounds[r + 1]) */
+    int64_t *bounds, *shard_bounds;
     bdl__tree_node *nodes;
     int64_t *node_counts; /* [n] */
     int64_t nodes_capacity;
@@ -46,13 +47,13 @@ typedef struct bdl__ranks {
 bdl_status bdl__ranks_create(const bdl_allocator *allocator, bdl__group *group, bdl__ranks **ranks);
 void bdl__ranks_free(bdl__ranks *ranks); /* NULL ok */
 
-/* The slices of rank r in a full batch of n_slices: whole shards, even to one shard. */
-void bdl__ranks_slices(const bdl__ranks *ranks, int r, int64_t n_slices, int64_t *begin,
-                       int64_t *end);
+/* The slices of rank r in a full batch of n_slices in n_shards: whole shards, even to one shard. */
+void bdl__ranks_slices(const bdl__ranks *ranks, int r, int64_t n_slices, int64_t n_shards,
+                       int64_t *begin, int64_t *end);
 
-/* Sets bounds and nodes for a batch, of which each rank has its slices of n_slices. */
+/* Sets bounds and nodes for a batch, of which each rank has its slices of n_slices in n_shards. */
 bdl_status bdl__ranks_place(bdl__ranks *ranks, const bdl__batcher *batcher, int64_t n_slices,
-                            const bdl__batch *batch);
+                            int64_t n_shards, const bdl__batch *batch);
 
 /* values[r * n ...] are given by rank r; its own are in their place before. */
 bdl_status bdl__ranks_gather(bdl__ranks *ranks, int64_t n, double *values);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Plans and execs by the number of slices of a batch. */
+/* Plans and execs by the slices of a step and the shards that these are in. */
 #include "train/runner.h"
+
+#include <string.h>
 
 /* Sizes that are kept: the full batch, the short last one, and those of shards that ran out early. */
 #define MAX_PLANS 4
 
 typedef struct planned {
-    int64_t n_slices, first_slice, whole_slices; /* see bdl__plan_options */
     bdl__plan *plan;
     bdl__exec *exec;
     uint64_t last_use;
@@ -20,7 +21,14 @@ struct bdl__runner {
     bdl__runner_options options;
     planned plans[MAX_PLANS];
     uint64_t n_uses;
+    int64_t n_slices, n_shards; /* of a full batch */
+    int64_t *bounds;            /* owned, [n_shards + 1]: of the shards of the current step */
 };
+
+static size_t bounds_size(const bdl__runner *runner)
+{
+    return (size_t)(runner->n_shards + 1) * sizeof(int64_t);
+}
 
 bdl_status bdl__runner_create(const bdl_allocator *allocator, bdl__model *model, bdl__pool *pool,
                               bdl__workspace *workspace, const bdl__runner_options *options,
@@ -30,12 +38,21 @@ bdl_status bdl__runner_create(const bdl_allocator *allocator, bdl__model *model,
                "data sets give one input; the model has %lld", (long long)model->graph->n_inputs);
     void *memory = NULL;
     BDL__TRY(bdl__alloc(allocator, sizeof **runner, &memory));
-    *runner = memory;
-    (*runner)->allocator = allocator;
-    (*runner)->model = model;
-    (*runner)->pool = pool;
-    (*runner)->workspace = workspace;
-    (*runner)->options = *options;
+    bdl__runner *const made = memory;
+    made->allocator = allocator;
+    made->model = model;
+    made->pool = pool;
+    made->workspace = workspace;
+    made->options = *options;
+    made->n_slices = (options->batch + BDL__SLICE - 1) / BDL__SLICE;
+    made->n_shards = options->n_shards ? options->n_shards : bdl__n_shards(made->n_slices);
+    const bdl_status status = bdl__alloc(allocator, bounds_size(made), &memory);
+    if (status != BDL_OK) {
+        bdl__runner_free(made);
+        return status;
+    }
+    made->bounds = memory;
+    *runner = made;
     return BDL_OK;
 }
 
@@ -52,11 +69,13 @@ void bdl__runner_free(bdl__runner *runner)
         for (int i = 0; i < MAX_PLANS; i++) {
             drop(&runner->plans[i]);
         }
+        bdl__free(runner->allocator, runner->bounds, bounds_size(runner));
         bdl__free(runner->allocator, runner, sizeof *runner);
     }
 }
 
-static bdl_status make(const bdl__runner *runner, planned key, planned *entry)
+static bdl_status make(const bdl__runner *runner, int64_t n_slices, const bdl__shards *shards,
+                       planned *entry)
 {
     const bdl__runner_options *const o = &runner->options;
     const bdl__plan_options options = {.graph = runner->model->graph,
@@ -64,9 +83,8 @@ static bdl_status make(const bdl__runner *runner, planned key, planned *entry)
                                        .precision = o->precision,
                                        .target = o->target,
                                        .n_workers = bdl__pool_size(runner->pool),
-                                       .n_slices = key.n_slices,
-                                       .first_slice = key.first_slice,
-                                       .whole_slices = key.whole_slices,
+                                       .n_slices = n_slices,
+                                       .shards = shards,
                                        .bucket_count = o->bucket_count,
                                        .global_batch = o->batch,
                                        .few_samples = o->few_samples,
@@ -80,34 +98,40 @@ static bdl_status make(const bdl__runner *runner, planned key, planned *entry)
                          runner->workspace, o->grads, &entry->exec);
     if (status != BDL_OK) {
         drop(entry);
-        return status;
     }
-    entry->n_slices = key.n_slices;
-    entry->first_slice = key.first_slice;
-    entry->whole_slices = key.whole_slices;
-    return BDL_OK;
+    return status;
 }
 
-/* What makes this batch's plan. */
-static planned key_of(const bdl__runner *runner, const bdl__batch *batch)
+/* The shards of this batch, those of other ranks counted. */
+static bdl__shards shards_of(const bdl__runner *runner, const bdl__batch *batch)
 {
     const bdl__ranks *const ranks = runner->options.ranks;
-    planned key = {.n_slices = batch->n_slices};
-    if (ranks) {
-        key.first_slice = ranks->bounds[ranks->rank];
-        key.whole_slices = ranks->bounds[ranks->n];
-    }
-    return key;
+    const int64_t first_slice = ranks ? ranks->bounds[ranks->rank] : 0;
+    const int64_t first = ranks ? ranks->shard_bounds[ranks->rank] : 0;
+    const int64_t n = bdl__shards_cut(runner->n_shards, runner->n_slices, batch->places,
+                                      batch->n_slices, first_slice, runner->bounds);
+    return (bdl__shards){.n = ranks ? ranks->shard_bounds[ranks->n] : n,
+                         .first = first,
+                         .end = first + n,
+                         .bounds = runner->bounds};
 }
 
-/* The entry for this size; the one that was not used for longest makes room. */
-static bdl_status find(bdl__runner *runner, planned key, planned **entry)
+static bool is_for(const bdl__plan *plan, const bdl__shards *shards)
 {
+    const bdl__shards *const its = &plan->shards;
+    const size_t size = (size_t)(shards->end - shards->first + 1) * sizeof(int64_t);
+    return its->n == shards->n && its->first == shards->first && its->end == shards->end &&
+           memcmp(its->bounds, shards->bounds, size) == 0;
+}
+
+/* The entry for this batch; the one that was not used for longest makes room. */
+static bdl_status find(bdl__runner *runner, const bdl__batch *batch, planned **entry)
+{
+    const bdl__shards shards = shards_of(runner, batch);
     planned *oldest = &runner->plans[0];
     for (int i = 0; i < MAX_PLANS; i++) {
         planned *const p = &runner->plans[i];
-        if (p->plan && p->n_slices == key.n_slices && p->first_slice == key.first_slice &&
-            p->whole_slices == key.whole_slices) {
+        if (p->plan && is_for(p->plan, &shards)) {
             p->last_use = ++runner->n_uses;
             *entry = p;
             return BDL_OK;
@@ -115,7 +139,7 @@ static bdl_status find(bdl__runner *runner, planned key, planned **entry)
         oldest = p->last_use < oldest->last_use ? p : oldest;
     }
     drop(oldest);
-    BDL__TRY(make(runner, key, oldest));
+    BDL__TRY(make(runner, batch->n_slices, &shards, oldest));
     oldest->last_use = ++runner->n_uses;
     *entry = oldest;
     return BDL_OK;
@@ -146,7 +170,7 @@ bdl_status bdl__runner_run(bdl__runner *runner, const bdl__batch *batch, uint64_
                            uint64_t step, bdl__exec_hook hook, void *hook_arg, bdl__exec **exec)
 {
     planned *entry = NULL;
-    BDL__TRY(find(runner, key_of(runner, batch), &entry));
+    BDL__TRY(find(runner, batch, &entry));
     if (runner->options.shares) {
         BDL__TRY(bdl__shares_begin(runner->options.shares, entry->plan));
     }
@@ -161,17 +185,8 @@ bdl_status bdl__runner_find_nonfinite(bdl__runner *runner, const bdl__batch *bat
                                       uint64_t step, const char **node_name)
 {
     planned *entry = NULL;
-    BDL__TRY(find(runner, key_of(runner, batch), &entry));
+    BDL__TRY(find(runner, batch, &entry));
     const bdl__span input = span_of(batch->input, batch->input_stride);
     const bdl__exec_batch run = exec_batch(runner, batch, &input, seed, step);
     return bdl__exec_find_nonfinite(entry->exec, &run, node_name);
-}
-
-bdl_status bdl__runner_plan(bdl__runner *runner, const bdl__plan **plan)
-{
-    planned *entry = NULL;
-    const int64_t n_slices = (runner->options.batch + BDL__SLICE - 1) / BDL__SLICE;
-    BDL__TRY(find(runner, (planned){.n_slices = n_slices}, &entry));
-    *plan = entry->plan;
-    return BDL_OK;
 }

@@ -12,6 +12,7 @@ typedef struct bdl__runner_options {
     bdl__precision precision;
     bdl__target target;
     int64_t batch; /* samples of a full batch */
+    int64_t n_shards; /* of a full batch; 0 = as many as it has by default */
     const bdl__head *heads; /* borrowed */
     int n_heads;
     bdl__shape target_shape;
@@ -40,9 +41,6 @@ bdl_status bdl__runner_run(bdl__runner *runner, const bdl__batch *batch, uint64_
 /* Names the first node with a value that is not finite for this batch, or NULL. */
 bdl_status bdl__runner_find_nonfinite(bdl__runner *runner, const bdl__batch *batch, uint64_t seed,
                                       uint64_t step, const char **node_name);
-
-/* The plan for a full batch, made now if it was not; for listings. */
-bdl_status bdl__runner_plan(bdl__runner *runner, const bdl__plan **plan);
 
 /* ---- lanes.c ---- */
 

@@ -319,7 +319,7 @@ bdl_status bdl__shares_begin(bdl__shares *s, const bdl__plan *plan)
 {
     BDL__TRY(learn_plan(s, plan));
     BDL__TRY(make_room(s));
-    s->n_leaves = bdl__n_shards(s->ranks->bounds[s->ranks->n]);
+    s->n_leaves = s->ranks->shard_bounds[s->ranks->n];
     s->ranks->reduce.partials = s->partials;
     s->ranks->reduce.ready = ready;
     s->ranks->shares = s;

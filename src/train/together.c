@@ -3,8 +3,6 @@
  * What a trainer does because there are other ranks: agreeing at the start, gathering and sharing out state for
  * checkpoints, and keeping what is not summed the same everywhere. All ranks make these calls in the same order.
  */
-#include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/hash.h"
@@ -77,29 +75,9 @@ static bdl_status agree_on_target(bdl__trainer *t)
     return BDL_OK;
 }
 
-static int64_t shards_of_step(const bdl__trainer *t)
-{
-    return bdl__n_shards((t->params.batch + BDL__SLICE - 1) / BDL__SLICE);
-}
-
-/* Before data are made or read, which may take long. */
-static bdl_status check_batch(const bdl__trainer *t)
-{
-    const int64_t n_shards = shards_of_step(t);
-    const int n = t->ranks->n;
-    BDL__CHECK(n <= n_shards, BDL_ERR_INVALID_ARGUMENT,
-               "a batch of %lld sample%s has %lld shard%s of %d, and cannot be shared by %d ranks: use "
-               "at most %lld rank%s, or a batch of at least %lld",
-               (long long)t->params.batch, bdl__plural(t->params.batch), (long long)n_shards,
-               bdl__plural(n_shards), BDL__SLICE, n, (long long)n_shards, bdl__plural(n_shards),
-               (long long)n * BDL__SLICE);
-    return BDL_OK;
-}
-
 bdl_status bdl__together_meet(bdl__trainer *t)
 {
     const char *build;
-    BDL__TRY(check_batch(t));
     BDL__TRY(describe_build(t, &build));
     BDL__TRY(compare_text(t, build, "the ranks run different builds or precisions"));
     return agree_on_target(t);
@@ -136,7 +114,7 @@ static void append_graph(const bdl__trainer *t, bdl__text *out)
 }
 
 /* Whatever the weights depend on, a piece at a time. */
-static bdl_status compare_settings(bdl__trainer *t)
+bdl_status bdl__together_check(bdl__trainer *t)
 {
     enum { SETTINGS, METHOD, HEADS, LIMITS, LAYERS, WEIGHTS, N_PIECES };
     static const char *const what[N_PIECES] = {
@@ -177,51 +155,6 @@ static bdl_status compare_settings(bdl__trainer *t)
         BDL__TRY(compare_text(t, copy, what[i]));
     }
     return BDL_OK;
-}
-
-/* ---- division of the batch ---------------------------------------------------------------------- */
-
-static bdl_status check_division(bdl__trainer *t)
-{
-    const int64_t n_slices = (t->params.batch + BDL__SLICE - 1) / BDL__SLICE;
-    const int64_t n_shards = shards_of_step(t);
-    const int n = t->ranks->n;
-    BDL__CHECK(n <= n_shards, BDL_ERR_INVALID_ARGUMENT,
-               "%lld sample%s make one step of %lld shard%s of %d, and cannot be shared by %d ranks: use at most %lld "
-               "rank%s, or at least %lld samples",
-               (long long)t->data->n, bdl__plural(t->data->n), (long long)n_shards, bdl__plural(n_shards), BDL__SLICE,
-               n, (long long)n_shards, bdl__plural(n_shards), (long long)(n - 1) * BDL__SLICE + 1);
-    BDL__CHECK(n_slices <= BDL__MAX_SHARDS || t->data->n % t->params.batch == 0,
-               BDL_ERR_UNSUPPORTED,
-               "%lld samples in batches of %lld leave a short one, whose shards the ranks cannot share: use a "
-               "batch of at most %d, or one that divides the samples",
-               (long long)t->data->n, (long long)t->params.batch, BDL__MAX_SHARDS * BDL__SLICE);
-    if (t->ranks->rank > 0) {
-        return BDL_OK;
-    }
-    const int threads = bdl__pool_size(t->session.pool);
-    const int64_t most = (n_shards + n - 1) / n;
-    const int64_t unit = (int64_t)n * BDL__SLICE;
-    if (n_shards % n == 0) {
-        BDL__LOG(t->session.log, BDL__LOG_INFO,
-                 "%d ranks x %d thread%s: a step's %lld shards divide evenly, %lld for each rank", n,
-                 threads, bdl__plural(threads), (long long)n_shards, (long long)most);
-    } else {
-        BDL__LOG(t->session.log, BDL__LOG_INFO,
-                 "%d ranks x %d thread%s: of a step's %lld shards ranks have %lld or %lld, so that %.0f "
-                 "%% of the time is waiting; a batch of %lld or %lld divides evenly",
-                 n, threads, bdl__plural(threads), (long long)n_shards, (long long)most - 1, (long long)most,
-                 100 * (1 - (double)n_shards / (double)(most * n)),
-                 (long long)BDL__MAX(t->params.batch / unit, 1) * unit,
-                 (long long)(t->params.batch / unit + 1) * unit);
-    }
-    return BDL_OK;
-}
-
-bdl_status bdl__together_check(bdl__trainer *t)
-{
-    BDL__TRY(compare_settings(t));
-    return check_division(t);
 }
 
 /* ---- states ------------------------------------------------------------------------------------- */

@@ -89,7 +89,7 @@ typedef enum bdl__wire_format { BDL__WIRE_FP32, BDL__WIRE_BF16 } bdl__wire_forma
 
 typedef struct bdl__train_params {
     const char *model, *data, *val;
-    int64_t batch, epochs, iterations, seed, keep;
+    int64_t batch, shards, epochs, iterations, seed, keep;
     const char *optim, *schedule, *loss, *metrics, *precision, *transform, *clip, *until, *target;
     const char *checkpoint, *every, *save, *log, *summary;
     const char *start;
@@ -131,6 +131,7 @@ typedef struct bdl__event {
     const char *path;
     const char *reason;       /* with END: "epochs", "iterations", "until", "seconds", "cancelled" */
     const char *condition;    /* with the reason "until": what of it held */
+    int64_t shards;           /* of a full batch */
 } bdl__event;
 
 typedef void (*bdl__event_fn)(void *arg, const bdl__event *event);

@@ -76,7 +76,7 @@ static bdl_status open_data(bdl__trainer *t)
     if (t->data->is_part && !t->ranks) {
         BDL__TRY(bdl__dataset_sum_keys(t->session.allocator, t->data, t->session.pool, &t->key_sum));
     }
-    t->params.batch = BDL__MIN(t->params.batch, t->data->n); /* a larger one would only take memory */
+    BDL__TRY(bdl__trainer_divide(t, t->data->n));
     if (!t->sources.val && !given(t->params.val)) {
         return BDL_OK;
     }
@@ -112,8 +112,7 @@ static void own_slices(const bdl__trainer *t, int64_t *first, int64_t *n)
     int64_t end = 0;
     *first = 0;
     if (t->ranks) {
-        const int64_t n_slices = (t->params.batch + BDL__SLICE - 1) / BDL__SLICE;
-        bdl__ranks_slices(t->ranks, t->ranks->rank, n_slices, first, &end);
+        bdl__ranks_slices(t->ranks, t->ranks->rank, t->n_slices, t->n_shards, first, &end);
     }
     *n = end - *first;
 }
@@ -239,6 +238,7 @@ static bdl_status open_runner(bdl__trainer *t)
                                          .precision = t->precision,
                                          .target = t->target,
                                          .batch = t->params.batch,
+                                         .n_shards = t->n_shards,
                                          .heads = t->heads->head,
                                          .n_heads = 1,
                                          .target_shape = t->heads->target_shape,
@@ -333,6 +333,10 @@ static bdl_status write_settings(bdl__trainer *t)
     }
     bdl__json_write_key(&writer, "batch");
     bdl__json_write_i64(&writer, t->params.batch);
+    if (t->n_shards != bdl__n_shards(t->n_slices)) {
+        bdl__json_write_key(&writer, "shards");
+        bdl__json_write_i64(&writer, t->n_shards);
+    }
     bdl__json_write_key(&writer, "seed");
     bdl__json_write_i64(&writer, t->params.seed);
     bdl__json_write_key(&writer, "precision");
@@ -441,6 +445,7 @@ static bdl_status resume(bdl__trainer *t)
     if (t->ranks) {
         BDL__TRY(bdl__together_check(t));
     }
+    bdl__trainer_say_division(t);
     BDL__TRY(t->ranks ? bdl__together_resume(t) : resume_alone(t));
     take_results(t);
     return BDL_OK;
@@ -498,6 +503,7 @@ static bdl_status open_all(bdl__trainer *t)
     BDL__TRY(bdl__params_check(&bdl__train_schema, &t->params));
     BDL__TRY(bdl__precision_choose(t->session.log, t->params.precision, &t->precision));
     BDL__TRY(open_ranks(t));
+    BDL__TRY(bdl__trainer_divide(t, INT64_MAX)); /* before data are made or read, which may take long */
     BDL__TRY(open_model_and_data(t));
     BDL__TRY(bdl__heads_create(t->session.allocator, t->saved->model, t->data, t->params.loss,
                                t->params.metrics, t->params.target, &t->heads));

@@ -50,6 +50,7 @@ struct bdl__trainer {
     const bdl__batch *held; /* of an iteration that a cancel has ended: the next begins with it */
     bdl__position position;
     int64_t steps; /* of an epoch */
+    int64_t n_slices, n_shards; /* of a full batch */
     int64_t max_epochs, max_iterations;
     int64_t every; /* iterations between checkpoints, 0 = at the end of each epoch */
     const char *settings; /* JSON, see bdl__checkpoint_io */
@@ -94,9 +95,9 @@ void bdl__trainer_update(void *arg, const bdl__exec_worker *w);
 
 /* ---- together.c: with other ranks ---------------------------------------------------------------- */
 
-/* Before anything is opened: the batch is enough for so many ranks, which are of one build, and agree on a kernel target. */
+/* Before anything is opened: the ranks are of one build, and agree on a kernel target. */
 bdl_status bdl__together_meet(bdl__trainer *trainer);
-/* When model, data and method are open: the slices divide, and all ranks do the same. */
+/* When model, data and method are open: all ranks do the same. */
 bdl_status bdl__together_check(bdl__trainer *trainer);
 /* Goes on from the newest checkpoint that any rank has found. */
 bdl_status bdl__together_resume(bdl__trainer *trainer);
@@ -107,6 +108,13 @@ void bdl__together_forget(bdl__trainer *trainer, void *states[BDL__MAX_OPTIM_STA
 bdl_status bdl__together_follow(bdl__trainer *trainer);
 /* The fingerprint, made by rank 0 for all. */
 bdl_status bdl__together_fingerprint(bdl__trainer *trainer);
+
+/* ---- division.c --------------------------------------------------------------------------------- */
+
+/* Sets the batch, of n_samples at most, and its slices and shards. Fails where these are too few for what was asked for. */
+bdl_status bdl__trainer_divide(bdl__trainer *trainer, int64_t n_samples);
+/* Says how well the shards divide among ranks and threads, where somebody has chosen shards or ranks. */
+void bdl__trainer_say_division(const bdl__trainer *trainer);
 
 /* ---- deal.c ------------------------------------------------------------------------------------- */
 

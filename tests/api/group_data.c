@@ -25,6 +25,7 @@ typedef struct shared {
     const samples *train, *val;
     int n_ranks;
     int64_t memory_limit;
+    const char *shards; /* of a batch */
     bool by_content; /* else the owner of a row is its number modulo the ranks */
     pthread_barrier_t barrier;
     char addresses[MOST_RANKS][128];
@@ -96,10 +97,11 @@ static void on_event(void *user, const bdl_event *event)
 
 static bdl_status train(rank_state *state, bdl_context *context, bdl_options *options)
 {
-    static const char *const pairs[][2] = {{"batch", "100"},
-                                           {"epochs", "3"},
-                                           {"optim", "adam(lr=0.02)"},
-                                           {"model", "mlp(hidden=[16])"}};
+    const char *const pairs[][2] = {{"batch", "100"},
+                                    {"epochs", "3"},
+                                    {"optim", "adam(lr=0.02)"},
+                                    {"model", "mlp(hidden=[16])"},
+                                    {"shards", state->run->shards}};
     bdl_data *data = NULL, *val = NULL;
     bdl_trainer *trainer = NULL;
     bdl_status status = BDL_OK;
@@ -207,7 +209,7 @@ static void run_ranks(shared *run, int n_ranks, rank_state *states)
     }
 }
 
-static void compare(bool half_equal)
+static void compare(bool half_equal, const char *shards)
 {
     static const int counts[] = {2, 3, 5};
     samples *const all = make_samples(N, 5, half_equal);
@@ -217,6 +219,7 @@ static void compare(bool half_equal)
     REQUIRE(all && val && run);
     run->train = all;
     run->val = val;
+    run->shards = shards;
     run_ranks(run, 1, alone);
     CHECK(alone[0].top1 > 0.8);
     for (int i = 0; i < 3; i++) {
@@ -239,8 +242,11 @@ static void compare(bool half_equal)
     free(all);
 }
 
-BDL_TEST(ranks_train_what_one_process_trains) { compare(false); }
+BDL_TEST(ranks_train_what_one_process_trains) { compare(false, "0"); }
 
-BDL_TEST(half_of_all_rows_may_be_equal) { compare(true); }
+BDL_TEST(half_of_all_rows_may_be_equal) { compare(true, "0"); }
 
-BDL_TEST_MAIN(ranks_train_what_one_process_trains, half_of_all_rows_may_be_equal)
+/* Seven slices in five shards: the rows of a rank are those of its shards. */
+BDL_TEST(shards_say_which_rows_a_rank_gets) { compare(true, "5"); }
+
+BDL_TEST_MAIN(ranks_train_what_one_process_trains, half_of_all_rows_may_be_equal, shards_say_which_rows_a_rank_gets)

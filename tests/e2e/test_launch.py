@@ -10,7 +10,7 @@ import signal
 import subprocess
 import time
 
-from e2e import BDL, Skip, bdl, case, check, equal, main, refused, start
+from e2e import BDL, Skip, bdl, case, check, equal, main, png, refused, start
 
 LENET = ["train", "lenet", "--data", "digits(count=1500)", "--val", "digits(count=700)", "--batch", "100", "--epochs", "2",
          "--json"]
@@ -115,6 +115,39 @@ def ctrl_c_saves_and_one_process_goes_on():
     got = end_of(bdl(*LONG, "--iterations", iteration + 40, "--checkpoint", "saved", "--resume"))
     want = end_of(bdl(*LONG, "--iterations", iteration + 40))
     equal(got["fingerprint"], want["fingerprint"])
+
+
+@case
+def a_chosen_number_of_shards_is_kept_and_told():
+    want = same_everywhere([*LENET, "--shards", 3], (2, 3))
+    equal(want["shards"], 3)
+    err = bdl("launch", "-n", 3, "--", *LENET[:-1], "--shards", 3, "--iterations", 1).err
+    check("3 ranks x 1 thread: of a step's 7 slices of 16 samples, in 3 shards, a thread has up to 3, so that 22 % of the "
+          "time is waiting; a batch of 96 or 144 divides evenly" in err, err)
+    err = bdl("launch", "-n", 2, "--", *LENET[:-1], "--shards", 3, "--iterations", 1).err
+    check("a multiple of 2 shards does better" in err, err)
+    err = bdl(*LENET[:-1], "--threads", 2, "--shards", 1, "--iterations", 1).err
+    check("2 threads: a step has 1 shard" in err and "with 2 shards each has its own" in err, err)
+    err = bdl("launch", "-n", 2, "--", *LENET[:-1], "--batch", 128, "--shards", 4, "--iterations", 1).err
+    check("2 ranks x 1 thread: a step's 4 shards divide evenly, 2 for each thread" in err, err)
+    other = end_of(bdl(*LENET))
+    equal(other["shards"], 7)
+    check(other["fingerprint"] != want["fingerprint"], want)
+
+
+@case
+def broken_files_train_alike():
+    """So many that shards lack slices, and some have none."""
+    for i in range(192):
+        path = pathlib.Path(f"set/{'cat' if i % 2 else 'dog'}/{i:03}.png")
+        if i % 12 == 0:
+            png(path, 4, 4, [(i * 37 + k * 11) % 256 for k in range(16)])
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("nothing", encoding="utf-8")
+    train = ["train", "mlp(12)", "--data", "images:set", "--batch", "192", "--epochs", "4", "--most-broken", "1", "--json"]
+    for shards in (0, 3, 5):
+        same_everywhere([*train, "--shards", shards], (2, 3))
 
 
 @case

@@ -69,8 +69,8 @@ static void place(iteration *it, int n_ranks)
     for (int r = 0; r < n_ranks; r++) {
         int64_t begin, end;
         bdl__split_range(it->job->n_shards, r, n_ranks, &begin, &end);
-        ranks->bounds[r] = begin;
-        ranks->bounds[r + 1] = end;
+        ranks->shard_bounds[r] = begin;
+        ranks->shard_bounds[r + 1] = end;
         reduce->own_node = r == ranks->rank ? reduce->n_nodes : reduce->own_node;
         ranks->node_counts[r] = bdl__tree_nodes(begin, end, it->nodes + reduce->n_nodes);
         reduce->n_nodes += ranks->node_counts[r];

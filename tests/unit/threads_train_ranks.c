@@ -543,6 +543,139 @@ BDL_TEST(time_limits_stop_all_at_one_iteration)
     }
 }
 
+/* ---- a chosen number of shards ------------------------------------------------------------------- */
+
+/* Checks 1, 2, 3 and 5 ranks of 1 and 2 workers; gives the bits of a number of shards, option i. */
+static void check_shards(job j, int i, const char *n_shards, char hex[65])
+{
+    static const int ranks[] = {1, 2, 3, 5};
+    j.options[i] = (option){"shards", n_shards};
+    train_alone(j, hex);
+    for (int k = 0; k < 8; k++) {
+        check_ranks(j, hex, ranks[k / 2], 1 + k % 2);
+    }
+}
+
+/* Seven slices, the last of four samples: shards of one and of two, which teams of workers share where they are more. */
+BDL_TEST(shards_train_alike)
+{
+    char six[65], five[65], all[65], none[65];
+    write_model(mixed_json);
+    job j = {.options = {{"model", model_path}, {"data", SYNTHETIC}, {"batch", "100"}, {"iterations", "7"},
+                         {"seed", "7"}}};
+    train_alone(j, none);
+    check_shards(j, 5, "5", five);
+    check_shards(j, 5, "6", six);
+    CHECK(strcmp(five, six) != 0 && strcmp(five, none) != 0 && strcmp(six, none) != 0);
+    check_shards(j, 5, "7", all);
+    CHECK_STR_EQ(all, none);
+    j.options[4].value = "8";
+    check_shards(j, 5, "5", all);
+    CHECK(strcmp(all, five) != 0);
+}
+
+/* The last step has three rows: shards lack slices, or are not there. */
+BDL_TEST(shards_that_lack_rows_train_alike)
+{
+    char hex[65];
+    write_model(mixed_json);
+    const job j = {.options = {{"model", model_path}, {"data", "synthetic(count=115, shape=[2,9,9], classes=4)"},
+                               {"batch", "112"}, {"epochs", "3"}, {"clip", "norm(0.5)"}, {"optim", "adam(lr=0.01)"}}};
+    check_shards(j, 6, "5", hex);
+    check_shards(j, 6, "6", hex);
+}
+
+/* Layers that take all parts of a worker at once, and buckets that leave early. */
+BDL_TEST(shards_of_large_layers_train_alike)
+{
+    char alone[65], other[65];
+    job j = {.options = {{"model", "mlp(hidden=[1100,1000])"}, {"data", SYNTHETIC}, {"batch", "112"},
+                         {"iterations", "3"}, {"shards", "3"}, {"bucket", "65536"}}};
+    train_alone(j, alone);
+    check_ranks(j, alone, 3, 2);
+    check_ranks(j, alone, 2, 1);
+    j.options[4].value = "0";
+    train_alone(j, other);
+    CHECK(strcmp(alone, other) != 0);
+    j.options[4].value = "1";
+    train_alone(j, alone);
+    check_ranks(j, alone, 1, 1);
+}
+
+/* In float64 what is left of the order of the sum is its last bits: the same net is learned. */
+BDL_TEST(shards_change_no_more_than_the_order_of_sums)
+{
+    write_model(mixed_json);
+    job j = {.threads = 2, .options = {{"model", model_path}, {"data", SYNTHETIC}, {"batch", "100"}, {"iterations", "5"},
+                                       {"precision", "f64"}, {"shards", "0"}}};
+    static const char *const counts[] = {"1", "2", "3", "5", "6"};
+    CHECK_OK(train(&j, 0, NULL));
+    const double want = j.loss[0];
+    for (int i = 0; i < 5; i++) {
+        j.options[5].value = counts[i];
+        CHECK_OK(train(&j, 0, NULL));
+        CHECK_NEAR(j.loss[0], want, 1e-11);
+    }
+}
+
+BDL_TEST(checkpoints_keep_the_number_of_shards)
+{
+    char whole[65], directory[512], stopped[65];
+    write_model(mixed_json);
+    job j = {.options = {{"model", model_path}, {"data", SYNTHETIC}, {"batch", "80"},
+                         {"optim", "adam(lr=0.01)"}, {"iterations", "12"}, {"shards", "3"}}};
+    train_alone(j, whole);
+    check_resume(j, 2, 3, whole);
+    check_resume(j, 3, 0, whole);
+    snprintf(directory, sizeof directory, "%s/mid-epoch", bdl_test_dir());
+    j.options[4].value = "7";
+    j.options[6] = (option){"checkpoint", directory};
+    train_ranks(j, 3, 1, stopped);
+    j.options[4].value = "12";
+    j.options[5].value = "4";
+    j.options[7] = (option){"resume", "true"};
+    expect_failure(&j, 3, "shards must stay: it was 3 and is now 4");
+    j.options[5].value = "0";
+    CHECK(train(&j, 0, NULL) == BDL_ERR_STATE);
+    CHECK_STR_HAS(bdl_last_error(), "shards must stay: it was 3 and is now not given");
+    /* Between epochs another number is another run from there. */
+    snprintf(directory, sizeof directory, "%s/between-epochs", bdl_test_dir());
+    j.options[4].value = "6";
+    j.options[5].value = "3";
+    j.options[7].value = "false";
+    train_ranks(j, 2, 1, stopped);
+    j.options[4].value = "12";
+    j.options[5].value = "4";
+    j.options[7].value = "true";
+    CHECK_OK(train(&j, 0, NULL));
+    CHECK(strcmp(j.hex[0], whole) != 0);
+}
+
+BDL_TEST(impossible_shards_are_refused)
+{
+    job j = {.threads = 1,
+             .options = {{"model", "lenet"}, {"data", "digits(count=200)"}, {"batch", "40"}, {"shards", "4"}}};
+    expect_failure(&j, 2, "a batch of 40 samples cannot be cut into 4 shards of 16 or more: use at most 3 shards, or a "
+                          "batch of at least 64");
+    j.options[1].value = "digits(count=30)";
+    j.options[2].value = "128";
+    CHECK(train(&j, 0, NULL) == BDL_ERR_INVALID_ARGUMENT);
+    CHECK_STR_HAS(bdl_last_error(), "30 samples make one step, which cannot be cut into 4 shards of 16 or more: use at "
+                                    "most 2 shards, or at least 49 samples");
+    j.options[1].value = "csv:/nowhere/rows.csv"; /* known before data are looked for */
+    j.options[2].value = "40";
+    j.options[3].value = "2";
+    expect_failure(&j, 3, "a batch in 2 shards cannot be shared by 3 ranks: use at most 2 ranks, or 3 shards");
+    expect_failure(&j, 5, "use at most 2 ranks, or 5 shards of a batch of at least 80");
+    j.options[3].value = "-1";
+    CHECK(train(&j, 0, NULL) == BDL_ERR_INVALID_ARGUMENT);
+    CHECK_STR_HAS(bdl_last_error(), "shards must be between 0 and 1024, got -1");
+    j.options[1].value = "digits(count=200)";
+    j.options[3].value = "2";
+    j.of_rank[1] = (option){"shards", "3"};
+    expect_failure(&j, 2, "different settings");
+}
+
 /* ---- failures ----------------------------------------------------------------------------------- */
 
 BDL_TEST(more_ranks_than_shards_are_refused)
@@ -559,16 +692,20 @@ BDL_TEST(more_ranks_than_shards_are_refused)
                           "ranks, or at least 65 samples");
 }
 
-/* Above 1,024 slices a shard is several: then ranks share full batches only. */
-BDL_TEST(large_batches_divide_or_are_refused)
+/* Above 1,024 slices a shard is several, some of which the last step may lack. */
+BDL_TEST(large_batches_train_alike)
 {
     char alone[65];
     job j = {.options = {{"model", "linear"}, {"data", "synthetic(count=35200, shape=[1,2,2], classes=3)"},
-                         {"batch", "17600"}, {"epochs", "2"}}};
+                         {"batch", "17600"}, {"epochs", "2"}, {"val", "synthetic(count=17700, shape=[1,2,2], classes=3)"}}};
     train_alone(j, alone);
     check_ranks(j, alone, 3, 1);
     j.options[2].value = "17000";
-    expect_failure(&j, 3, "35200 samples in batches of 17000 leave a short one");
+    train_alone(j, alone);
+    check_ranks(j, alone, 3, 1);
+    j.options[2].value = "34800";
+    train_alone(j, alone);
+    check_ranks(j, alone, 3, 2);
 }
 
 BDL_TEST(ranks_with_other_settings_are_refused)
@@ -607,6 +744,8 @@ BDL_TEST_MAIN(batch_norm_and_dropout_train_alike, ranks_without_rows_in_the_last
               checkpoints_with_bf16_on_the_wire_go_on_alike, seeds_differ, equal_rows_train_alike,
               checkpoints_are_those_of_one_process, legs_go_on_from_the_file_of_one_rank,
               time_limits_stop_all_at_one_iteration, more_ranks_than_shards_are_refused,
-              large_batches_divide_or_are_refused,
-              ranks_with_other_settings_are_refused, the_first_cause_reaches_all,
+              large_batches_train_alike,
+              shards_train_alike, shards_that_lack_rows_train_alike, shards_of_large_layers_train_alike,
+              shards_change_no_more_than_the_order_of_sums, checkpoints_keep_the_number_of_shards,
+              impossible_shards_are_refused, ranks_with_other_settings_are_refused, the_first_cause_reaches_all,
               a_loss_that_is_not_finite_names_the_layer_on_all)

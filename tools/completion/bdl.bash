@@ -12,7 +12,7 @@ _bdl() {
         words="table csv jsonl"
     elif [[ $word == --* ]]; then
         case $verb in
-        train) words="--data --val --batch --epochs --iterations --until --optim --schedule --loss --metrics --target --precision --transform --clip --seed --checkpoint --every --keep --resume --start --seconds --bucket --wire --save --log --summary --most_broken --readers --json --threads --quiet --help" ;;
+        train) words="--data --val --batch --shards --epochs --iterations --until --optim --schedule --loss --metrics --target --precision --transform --clip --seed --checkpoint --every --keep --resume --start --seconds --bucket --wire --save --log --summary --most_broken --readers --json --threads --quiet --help" ;;
         launch) words="-n --threads -- train" ;;
         eval) words="--data --batch --loss --metrics --target --most_broken --transform --precision --json --threads --quiet --help" ;;
         predict) words="--data --top --batch --transform --precision --json --format --out --threads --quiet --help" ;;

@@ -93,6 +93,7 @@ class Event(ctypes.Structure):
         ("epochs", c_int64),
         ("seconds_left", c_double),
         ("condition", c_char_p),
+        ("shards", c_int64),
     ]
 
 

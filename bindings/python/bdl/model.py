@@ -229,8 +229,8 @@ class Model:
             checkpoint: Directory for checkpoints.
             resume: Go on from the newest good checkpoint.
             verbose: 0 for silence.
-            options: Further options of ``bdl train``: iterations, until, clip, transform, precision, every, keep,
-                log, summary, target, save ...
+            options: Further options of ``bdl train``: iterations, until, clip, transform, precision, shards, every,
+                keep, log, summary, target, save ...
         """
         if epochs == 0 and not options.keys() & {"iterations", "until"}:
             raise BdlInvalidArgumentError("epochs is 0, and neither iterations nor until says when training ends")

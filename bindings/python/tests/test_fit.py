@@ -50,6 +50,22 @@ def test_lenet_has_the_bits_that_the_command_trains(tmp_path, command):
     assert own["top1"] == pytest.approx(found["top1"]) and own["n"] == found["n"]
 
 
+def test_shards_have_the_bits_that_the_command_trains(rows, tmp_path, command):
+    np.save(tmp_path / "x.npy", rows[0])
+    np.save(tmp_path / "y.npy", rows[1])
+    small().save(tmp_path / "start")
+    command("train", tmp_path / "start", "--data", f"npy:{tmp_path}/x.npy,{tmp_path}/y.npy", "--epochs", 2, "--batch", 100, "--shards", 3,
+            "--save", tmp_path / "command", "--quiet")
+    truth = read_safetensors(tmp_path / "command/weights.safetensors")
+    model, other = small(), small()
+    model.fit(*rows, epochs=2, batch_size=100, shards=3, verbose=0)
+    other.fit(*rows, epochs=2, batch_size=100, verbose=0)
+    assert all(np.array_equal(value, truth[name]) for name, value in model.state_dict().items())
+    assert not all(np.array_equal(value, truth[name]) for name, value in other.state_dict().items())
+    with pytest.raises(BdlInvalidArgumentError, match="a batch of 100 samples cannot be cut into 8 shards of 16 or more: use at most 7"):
+        model.fit(*rows, batch_size=100, shards=8, verbose=0)
+
+
 def test_arrays_batches_and_files_train_the_same_bits(rows, tmp_path):
     x, y = rows
     np.save(tmp_path / "x.npy", x)

@@ -40,7 +40,7 @@ PROGRESS_SECONDS = 10.0  # between lines of progress inside a leg
 OVERHEAD_SHARE = 0.02  # of a leg's time that its start and the exchange of rows may take
 SECRET_BYTES = 32
 OPTIONS = {  # Params that are options of `bdl train`, by their names there
-    "batchSize": "batch", "epochs": "epochs", "iterations": "iterations", "until": "until", "optim": "optim",
+    "batchSize": "batch", "shards": "shards", "epochs": "epochs", "iterations": "iterations", "until": "until", "optim": "optim",
     "schedule": "schedule", "loss": "loss", "metrics": "metrics", "precision": "precision", "preprocessing": "transform",
     "clip": "clip", "wire": "wire", "seed": "seed",
 }

@@ -112,6 +112,10 @@ class TrainingParams(ColumnParams, HasLabelCol, HasSeed, HasValidationIndicatorC
         "on; '' = none.", TypeConverters.toString,
     )
     batchSize: Param[int] = param("batchSize", "samples of an update, over all workers.", TypeConverters.toInt)
+    shards: Param[int] = param(
+        "shards", "parts of a batch, of 16 samples or more each, whose gradients are added in a tree; workers take whole parts, "
+        "so that there are at most as many. 0 = one for each 16 samples, at most 1024.", TypeConverters.toInt
+    )
     epochs: Param[int] = param("epochs", "passes over the data; 0 with no other limit means 10.", TypeConverters.toInt)
     iterations: Param[int] = param("iterations", "updates; 0 means no limit.", TypeConverters.toInt)
     until: Param[str] = param(
@@ -175,7 +179,7 @@ class TrainingParams(ColumnParams, HasLabelCol, HasSeed, HasValidationIndicatorC
     def __init__(self) -> None:
         super().__init__()
         self._setDefault(
-            validationIndicatorCol="", batchSize=128, epochs=0, iterations=0, until="", optim="sgd(lr=0.05, momentum=0.9)",
+            validationIndicatorCol="", batchSize=128, shards=0, epochs=0, iterations=0, until="", optim="sgd(lr=0.05, momentum=0.9)",
             schedule="", loss="", metrics="", precision="fp32", preprocessing="", clip="", wire="fp32", seed=1, numWorkers=0,
             maxLostWork=600.0, slotTimeout=120.0, checkpointDir="", resume=False, memoryLimit=0, spillDir="", ports="",
             interface="", verbose=True,
@@ -204,6 +208,14 @@ class TrainingParams(ColumnParams, HasLabelCol, HasSeed, HasValidationIndicatorC
     def setBatchSize(self: T, value: int) -> T:
         """Sets the samples of an update."""
         return self._set(batchSize=value)
+
+    def getShards(self) -> int:
+        """The parts of a batch."""
+        return self.getOrDefault(self.shards)
+
+    def setShards(self: T, value: int) -> T:
+        """Sets the parts of a batch; 0 = one for each 16 samples."""
+        return self._set(shards=value)
 
     def getEpochs(self) -> int:
         """Passes over the data."""

@@ -63,6 +63,14 @@ def test_the_weights_are_those_of_the_command(spark, truth, workers):
     assert len(model.summary.lossHistory) == 3 and model.summary.lossHistory[2] < model.summary.lossHistory[0]
 
 
+def test_a_chosen_number_of_shards(spark, truth):
+    rows = frame(spark, *classes()).repartition(3)
+    model = classifier(shards=3).fit(rows)
+    assert weights_of(model) == truth(epochs=3, batch=100, shards=3) != truth(epochs=3, batch=100)
+    with pytest.raises(BdlInvalidArgumentError, match="a batch in 1 shard cannot be shared by 2 ranks: use at most 1 rank, or 2 shards"):
+        classifier().setShards(1).fit(rows)
+
+
 def test_empty_uneven_and_one_row_partitions_do_not_matter(spark, truth):
     x, y = classes()
     part = np.where(np.arange(len(y)) == 5, 3, np.where(np.arange(len(y)) < len(y) * 0.9, 0, 6))
