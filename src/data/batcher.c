@@ -100,7 +100,7 @@ int64_t bdl__batcher_count_slices(const bdl__batcher *batcher, int64_t step, int
         const int64_t n = (whole_samples(batcher, step) + BDL__SLICE_ROWS - 1) / BDL__SLICE_ROWS;
         return BDL__MIN(end, n) - BDL__MIN(begin, n);
     }
-    const int64_t last = BDL__MIN(end, bdl__order_shards(batcher->order));
+    const int64_t last = BDL__MIN(end, bdl__order_slices(batcher->order));
     if (step < batcher->n_steps - 1) {
         return BDL__MAX(last - begin, 0);
     }

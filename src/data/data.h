@@ -392,9 +392,9 @@ double bdl__batcher_waited(const bdl__batcher *batcher);
 /* ---- the order of rows ---------------------------------------------------------------------- */
 
 /*
- * Rows sorted by key and cut into ceil(batch / 16) shards at exact quantiles: shard s owns the
+ * Rows sorted by key and cut into ceil(batch / 16) slices at exact quantiles: slice s owns the
  * sorted rows from floor(n Q_s / B) to floor(n Q_{s+1} / B), where Q_s = min(16 s, B). Then every
- * step before the last takes min(16, B - 16 s) rows of each shard, and the last takes what is left.
+ * step before the last takes min(16, B - 16 s) rows of each slice, and the last takes what is left.
  */
 typedef struct bdl__order bdl__order;
 
@@ -405,17 +405,17 @@ bdl_status bdl__order_from_keys(const bdl_allocator *allocator, const bdl__key *
                                 int64_t batch, bdl__order **order);
 void bdl__order_free(bdl__order *order);
 int64_t bdl__order_steps(const bdl__order *order);
-int64_t bdl__order_shards(const bdl__order *order);
-/* Permutes the rows within their shards, in two levels (chunks, then rows of a chunk), by random numbers of (seed,
- * epoch, shard). */
+int64_t bdl__order_slices(const bdl__order *order);
+/* Permutes the rows within their slices, in two levels (chunks, then rows of a chunk), by random numbers of (seed,
+ * epoch, slice). */
 void bdl__order_shuffle(bdl__order *order, uint64_t seed, int64_t epoch);
-/* Rows of shard s in step t: gives how many (0 .. 16), in `rows`. */
-int bdl__order_rows(const bdl__order *order, int64_t step, int64_t shard,
+/* Rows of slice s in step t: gives how many (0 .. 16), in `rows`. */
+int bdl__order_rows(const bdl__order *order, int64_t step, int64_t slice,
                     int64_t rows[BDL__SLICE_ROWS]);
-int64_t bdl__order_count(const bdl__order *order, int64_t step, int64_t shard);
+int64_t bdl__order_count(const bdl__order *order, int64_t step, int64_t slice);
 const bdl__key *bdl__order_key(const bdl__order *order, int64_t row);
-/* The first sorted row of a shard; for the number of shards it is n. */
-int64_t bdl__shard_begin(int64_t n, int64_t batch, int64_t shard);
+/* The first sorted row of a slice; for the number of slices it is n. */
+int64_t bdl__slice_begin(int64_t n, int64_t batch, int64_t slice);
 
 /* Rows sorted by key, stable: sorted[0 .. n) are their numbers. `scratch` has n elements. */
 bdl_status bdl__sort_keys(const bdl_allocator *allocator, const bdl__key *keys, int64_t n,

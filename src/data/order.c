@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The order of rows in training, from the rows' keys alone, so that neither the files' order nor
- * the number of machines has a say (architecture, "Rows find their shard by content").
+ * the number of machines has a say (docs/design/rows.md).
  *
- * With n rows, batch B and Q_s = min(16 s, B), shard s owns the sorted rows from floor(n Q_s / B)
+ * With n rows, batch B and Q_s = min(16 s, B), slice s owns the sorted rows from floor(n Q_s / B)
  * to floor(n Q_{s+1} / B). For n = B (T - 1) + r with 1 <= r <= B those are (T - 1) q_s rows for
  * the steps before the last, q_s = Q_{s+1} - Q_s, and between 0 and q_s rows for the last: every
- * step but the last is full in every shard, and the counts sum to n.
+ * step but the last is full in every slice, and the counts sum to n.
  *
- * An epoch permutes each shard in two levels: the order of its chunks of 4,096 neighbouring rows, then the rows of
+ * An epoch permutes each slice in two levels: the order of its chunks of 4,096 neighbouring rows, then the rows of
  * each chunk. Data that are larger than memory can so be read chunk by chunk; and the rule is the same for all data,
  * so that where they lie does not matter.
  */
@@ -21,13 +21,13 @@ struct bdl__order {
     int64_t n;
     int64_t batch;
     int64_t n_steps;
-    int64_t n_shards;
+    int64_t n_slices;
     int64_t first, n_here; /* the sorted rows [first, first + n_here) are here: all, but for data sets that are sorted
-                              over ranks, of which whole shards are here */
+                              over ranks, of which whole slices are here */
     bdl__key *keys;    /* owned, [n_here] by row, from `first` where the data set is sorted */
     uint32_t *sorted;  /* owned, [n_here] rows by rising key */
-    uint32_t *current; /* owned, [n_here] the same, permuted within each shard for the epoch */
-    uint32_t *chunks;  /* owned, [n_chunks] for the order of a shard's chunks */
+    uint32_t *current; /* owned, [n_here] the same, permuted within each slice for the epoch */
+    uint32_t *chunks;  /* owned, [n_chunks] for the order of a slice's chunks */
 };
 
 static int64_t most_chunks(int64_t n)
@@ -122,7 +122,7 @@ static bdl_status create_empty(const bdl_allocator *allocator, int64_t n, int64_
                          .n_here = end - first,
                          .batch = batch,
                          .n_steps = (n + batch - 1) / batch,
-                         .n_shards = (batch + BDL__SLICE_ROWS - 1) / BDL__SLICE_ROWS};
+                         .n_slices = (batch + BDL__SLICE_ROWS - 1) / BDL__SLICE_ROWS};
     void *keys = NULL, *sorted = NULL, *current = NULL, *chunks = NULL;
     bdl_status status;
     BDL__TRY_DONE(status, bdl__alloc(allocator, (size_t)made->n_here * sizeof(bdl__key), &keys));
@@ -268,9 +268,9 @@ int64_t bdl__order_steps(const bdl__order *order)
     return order->n_steps;
 }
 
-int64_t bdl__order_shards(const bdl__order *order)
+int64_t bdl__order_slices(const bdl__order *order)
 {
-    return order->n_shards;
+    return order->n_slices;
 }
 
 const bdl__key *bdl__order_key(const bdl__order *order, int64_t row)
@@ -278,25 +278,25 @@ const bdl__key *bdl__order_key(const bdl__order *order, int64_t row)
     return &order->keys[row - order->first];
 }
 
-/* Samples of the shards before shard s in a full step. */
-static int64_t quota_before(const bdl__order *order, int64_t shard)
+/* Samples of the slices before slice s in a full step. */
+static int64_t quota_before(const bdl__order *order, int64_t slice)
 {
-    return BDL__MIN(shard * BDL__SLICE_ROWS, order->batch);
+    return BDL__MIN(slice * BDL__SLICE_ROWS, order->batch);
 }
 
 /* floor(n Q / B) without overflow: with n = a B + b it is a Q + floor(b Q / B). */
-int64_t bdl__shard_begin(int64_t n, int64_t batch, int64_t shard)
+int64_t bdl__slice_begin(int64_t n, int64_t batch, int64_t slice)
 {
-    const int64_t quota = BDL__MIN(shard * BDL__SLICE_ROWS, batch);
+    const int64_t quota = BDL__MIN(slice * BDL__SLICE_ROWS, batch);
     return n / batch * quota + n % batch * quota / batch;
 }
 
-static int64_t shard_begin(const bdl__order *order, int64_t shard)
+static int64_t slice_begin(const bdl__order *order, int64_t slice)
 {
-    return bdl__shard_begin(order->n, order->batch, shard);
+    return bdl__slice_begin(order->n, order->batch, slice);
 }
 
-/* Permutes n rows by numbers of the shard's stream (Fisher and Yates, from the end). */
+/* Permutes n rows by numbers of the slice's stream (Fisher and Yates, from the end). */
 static void permute(bdl__rng *rng, uint32_t *rows, int64_t n)
 {
     for (int64_t left = n; left > 1; left--) {
@@ -307,7 +307,7 @@ static void permute(bdl__rng *rng, uint32_t *rows, int64_t n)
     }
 }
 
-/* A shard's n sorted rows, chunk by chunk, the chunks in a new order, into `to`. `chunks` has room for all. */
+/* A slice's n sorted rows, chunk by chunk, the chunks in a new order, into `to`. `chunks` has room for all. */
 static void permute_chunks(bdl__rng *rng, const uint32_t *from, uint32_t *to, int64_t n,
                            uint32_t *chunks)
 {
@@ -327,41 +327,41 @@ static void permute_chunks(bdl__rng *rng, const uint32_t *from, uint32_t *to, in
 
 void bdl__order_shuffle(bdl__order *order, uint64_t seed, int64_t epoch)
 {
-    for (int64_t shard = 0; shard < order->n_shards; shard++) {
-        const int64_t begin = shard_begin(order, shard);
-        const int64_t n = shard_begin(order, shard + 1) - begin;
+    for (int64_t slice = 0; slice < order->n_slices; slice++) {
+        const int64_t begin = slice_begin(order, slice);
+        const int64_t n = slice_begin(order, slice + 1) - begin;
         const int64_t at = begin - order->first;
         if (at < 0 || at + n > order->n_here) {
             continue; /* elsewhere */
         }
         bdl__rng rng;
-        bdl__rng_init(&rng, seed, BDL__RNG_SHUFFLE, (uint32_t)shard, (uint32_t)epoch);
+        bdl__rng_init(&rng, seed, BDL__RNG_SHUFFLE, (uint32_t)slice, (uint32_t)epoch);
         permute_chunks(&rng, order->sorted + at, order->current + at, n, order->chunks);
     }
 }
 
-/* Where the rows of a shard in a step begin and end in the permutation. */
-static void find_rows(const bdl__order *order, int64_t step, int64_t shard, int64_t *begin,
+/* Where the rows of a slice in a step begin and end in the permutation. */
+static void find_rows(const bdl__order *order, int64_t step, int64_t slice, int64_t *begin,
                       int64_t *end)
 {
-    const int64_t quota = quota_before(order, shard + 1) - quota_before(order, shard);
-    const int64_t last = shard_begin(order, shard + 1);
-    *begin = BDL__MIN(shard_begin(order, shard) + step * quota, last);
+    const int64_t quota = quota_before(order, slice + 1) - quota_before(order, slice);
+    const int64_t last = slice_begin(order, slice + 1);
+    *begin = BDL__MIN(slice_begin(order, slice) + step * quota, last);
     *end = BDL__MIN(*begin + quota, last);
 }
 
-int64_t bdl__order_count(const bdl__order *order, int64_t step, int64_t shard)
+int64_t bdl__order_count(const bdl__order *order, int64_t step, int64_t slice)
 {
     int64_t begin, end;
-    find_rows(order, step, shard, &begin, &end);
+    find_rows(order, step, slice, &begin, &end);
     return end - begin;
 }
 
-int bdl__order_rows(const bdl__order *order, int64_t step, int64_t shard,
+int bdl__order_rows(const bdl__order *order, int64_t step, int64_t slice,
                     int64_t rows[BDL__SLICE_ROWS])
 {
     int64_t begin, end;
-    find_rows(order, step, shard, &begin, &end);
+    find_rows(order, step, slice, &begin, &end);
     int n = 0;
     for (int64_t i = begin; i < end; i++) {
         rows[n++] = order->current[i - order->first];

@@ -16,7 +16,7 @@ static void cut_batches(const bdl__ranks *ranks, int64_t n, int64_t batch, int64
     for (int r = 0; r < ranks->n; r++) {
         int64_t begin, end;
         bdl__ranks_slices(ranks, r, n_slices, n_shards, &begin, &end);
-        cuts[r] = bdl__shard_begin(n, batch, begin);
+        cuts[r] = bdl__slice_begin(n, batch, begin);
     }
     cuts[ranks->n] = n;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The order of rows: shards at exact quantiles, permutations, independence of the rows' place. */
+/* The order of rows: slices at exact quantiles, permutations, independence of the rows' place. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,9 +23,9 @@ static void check_epoch(bdl__order *order, int64_t n, int64_t batch, uint8_t *se
     const int64_t n_steps = bdl__order_steps(order);
     for (int64_t step = 0; step < n_steps; step++) {
         int64_t of_step = 0;
-        for (int64_t shard = 0; shard < bdl__order_shards(order); shard++) {
-            const int64_t quota = BDL__MIN(INT64_C(16), batch - 16 * shard);
-            const int got = bdl__order_rows(order, step, shard, rows);
+        for (int64_t slice = 0; slice < bdl__order_slices(order); slice++) {
+            const int64_t quota = BDL__MIN(INT64_C(16), batch - 16 * slice);
+            const int got = bdl__order_rows(order, step, slice, rows);
             REQUIRE(got >= 0 && got <= quota);
             REQUIRE(step == n_steps - 1 || got == quota);
             for (int i = 0; i < got; i++) {
@@ -67,8 +67,8 @@ static int step_keys(const bdl__order *order, int64_t step, bdl__key *keys)
 {
     int64_t rows[BDL__SLICE_ROWS];
     int n = 0;
-    for (int64_t shard = 0; shard < bdl__order_shards(order); shard++) {
-        const int got = bdl__order_rows(order, step, shard, rows);
+    for (int64_t slice = 0; slice < bdl__order_slices(order); slice++) {
+        const int got = bdl__order_rows(order, step, slice, rows);
         for (int i = 0; i < got; i++) {
             keys[n++] = *bdl__order_key(order, rows[i]);
         }
@@ -111,7 +111,7 @@ BDL_TEST(order_depends_on_content_and_not_on_place)
     free(keys);
 }
 
-BDL_TEST(shards_hold_runs_of_sorted_keys)
+BDL_TEST(slices_hold_runs_of_sorted_keys)
 {
     enum { N = 640, BATCH = 64 };
     bdl__key *keys = random_keys(N), step[BATCH];
@@ -134,8 +134,8 @@ BDL_TEST(shards_hold_runs_of_sorted_keys)
     free(keys);
 }
 
-/* In a shard of 10,000 rows, places 0 to 4,095 of the epoch hold one chunk of sorted neighbors, and so on. */
-BDL_TEST(long_shards_are_permuted_chunk_by_chunk)
+/* In a slice of 10,000 rows, places 0 to 4,095 of the epoch hold one chunk of sorted neighbors, and so on. */
+BDL_TEST(long_slices_are_permuted_chunk_by_chunk)
 {
     enum { N = 10000, CHUNK = 4096, N_EPOCHS = 8 };
     bdl__key *keys = random_keys(N);
@@ -215,6 +215,6 @@ BDL_TEST(keys_that_are_numbers_are_sorted_too)
 }
 
 BDL_TEST_MAIN(every_row_comes_once_an_epoch_and_only_the_last_step_is_short,
-              order_depends_on_content_and_not_on_place, shards_hold_runs_of_sorted_keys,
-              long_shards_are_permuted_chunk_by_chunk, keys_that_are_numbers_are_sorted_too,
+              order_depends_on_content_and_not_on_place, slices_hold_runs_of_sorted_keys,
+              long_slices_are_permuted_chunk_by_chunk, keys_that_are_numbers_are_sorted_too,
               order_refuses_a_batch_of_none, order_survives_failing_allocations)

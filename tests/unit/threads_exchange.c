@@ -130,8 +130,8 @@ static bool check_rows(const scenario *s, const bdl__dataset *sorted, int64_t fi
     return ok;
 }
 
-/* Whether the own shards have the same rows in the same order as where one rank has all. */
-static bool check_order(const scenario *s, const bdl__dataset *sorted, int64_t first_shard, int64_t end_shard)
+/* Whether the own slices have the same rows in the same order as where one rank has all. */
+static bool check_order(const scenario *s, const bdl__dataset *sorted, int64_t first_slice, int64_t end_slice)
 {
     const bdl_allocator *const allocator = bdl__default_allocator();
     bdl__order *whole = NULL, *part = NULL;
@@ -140,11 +140,11 @@ static bool check_order(const scenario *s, const bdl__dataset *sorted, int64_t f
     for (int64_t epoch = 0; epoch < 2 && ok; epoch++) {
         bdl__order_shuffle(whole, 3, epoch);
         bdl__order_shuffle(part, 3, epoch);
-        for (int64_t i = first_shard * bdl__order_steps(whole); i < end_shard * bdl__order_steps(whole); i++) {
+        for (int64_t i = first_slice * bdl__order_steps(whole); i < end_slice * bdl__order_steps(whole); i++) {
             int64_t a[BDL__SLICE_ROWS], b[BDL__SLICE_ROWS];
-            const int64_t shard = i / bdl__order_steps(whole), step = i % bdl__order_steps(whole);
-            const int n = bdl__order_rows(whole, step, shard, a);
-            ok = ok && bdl__order_rows(part, step, shard, b) == n;
+            const int64_t slice = i / bdl__order_steps(whole), step = i % bdl__order_steps(whole);
+            const int n = bdl__order_rows(whole, step, slice, a);
+            ok = ok && bdl__order_rows(part, step, slice, b) == n;
             for (int k = 0; k < n && ok; k++) {
                 ok = memcmp(bdl__order_key(whole, a[k]), bdl__order_key(part, b[k]), sizeof(bdl__key)) == 0;
             }
@@ -177,9 +177,9 @@ static bdl_status exchange(test_rank *rank, own_rows *own)
         (void)rmdir(s->lost_directory);
     }
     bdl_status status = bdl__exchange_meet(allocator, rank->group, rows, &info);
-    const int64_t n_shards = (s->batch + BDL__SLICE_ROWS - 1) / BDL__SLICE_ROWS;
+    const int64_t n_slices = (s->batch + BDL__SLICE_ROWS - 1) / BDL__SLICE_ROWS;
     for (int r = 0; r <= rank->n_ranks; r++) {
-        cuts[r] = bdl__shard_begin(info.n, s->batch, n_shards * r / rank->n_ranks);
+        cuts[r] = bdl__slice_begin(info.n, s->batch, n_slices * r / rank->n_ranks);
     }
     if (status == BDL_OK) {
         status = bdl__exchange_rows(allocator, rank->group, rows, &info, cuts, &sorted);
@@ -192,8 +192,8 @@ static bdl_status exchange(test_rank *rank, own_rows *own)
     s->fits[rank->rank] = status == BDL_OK && (s->has_targets || info.n_classes == 7 || s->n < 7) &&
                           check_sum(s, info.key_sum) &&
                           check_rows(s, sorted, cuts[rank->rank], cuts[rank->rank + 1]) &&
-                          (s->n == 0 || check_order(s, sorted, n_shards * rank->rank / rank->n_ranks,
-                                                    n_shards * (rank->rank + 1) / rank->n_ranks));
+                          (s->n == 0 || check_order(s, sorted, n_slices * rank->rank / rank->n_ranks,
+                                                    n_slices * (rank->rank + 1) / rank->n_ranks));
     bdl__dataset_free(sorted);
     return status;
 }
@@ -258,7 +258,7 @@ static void deal(scenario *s, int n_ranks)
 
 static const int rank_counts[] = {1, 2, 3, 5};
 
-BDL_TEST(ranks_get_the_rows_of_their_shards)
+BDL_TEST(ranks_get_the_rows_of_their_slices)
 {
     scenario *const s = new_scenario(2711);
     REQUIRE(s != NULL);
@@ -382,7 +382,7 @@ BDL_TEST(ranks_with_other_rows_are_refused)
     free(s);
 }
 
-BDL_TEST_MAIN(ranks_get_the_rows_of_their_shards, targets_and_wrapped_rows_travel_too,
+BDL_TEST_MAIN(ranks_get_the_rows_of_their_slices, targets_and_wrapped_rows_travel_too,
               whole_numbers_travel_too,
               equal_rows_are_cut_by_count, ranks_may_push_nothing_and_get_nothing,
               rows_beyond_the_limit_are_spilled_where_they_arrive,
