@@ -39,6 +39,8 @@ FIRST_LEG_SECONDS = 60.0
 PROGRESS_SECONDS = 10.0  # between lines of progress inside a leg
 OVERHEAD_SHARE = 0.02  # of a leg's time that its start and the exchange of rows may take
 SECRET_BYTES = 32
+SHARD_ROWS = 16  # of a batch, which a worker takes together
+MOST_RANKS = re.compile(r"cannot be shared by \d+ ranks: use at most (\d+) rank")  # the library on a batch, or on all rows
 OPTIONS = {  # Params that are options of `bdl train`, by their names there
     "batchSize": "batch", "shards": "shards", "epochs": "epochs", "iterations": "iterations", "until": "until", "optim": "optim",
     "schedule": "schedule", "loss": "loss", "metrics": "metrics", "precision": "precision", "preprocessing": "transform",
@@ -82,10 +84,10 @@ def parse_ports(text: str) -> tuple[int, int]:
 
 def check_numbers(params: TrainingParams) -> None:
     """Refuses numbers that the driver itself could not go by; the library checks its own options."""
-    for name in ("numWorkers", "threadsPerWorker", "memoryLimit", "numClasses"):
-        value = params.getOrDefault(name) if params.hasParam(name) else 0
-        if value < 0:
-            raise BdlInvalidArgumentError(f"{name}: expected at least 0, found {value}")
+    for name, least in {"batchSize": 1, "numWorkers": 0, "threadsPerWorker": 0, "memoryLimit": 0, "numClasses": 0}.items():
+        value = params.getOrDefault(name) if params.hasParam(name) else least
+        if value < least:
+            raise BdlInvalidArgumentError(f"{name}: expected at least {least}, found {value}")
     for name in ("maxLostWork", "slotTimeout"):
         value = params.getOrDefault(name)
         if not value > 0:
@@ -184,8 +186,9 @@ class Fit:
             if found < 1:
                 raise _cluster.few_slots(1, found, self.timeout)
         threads = self.params.getThreadsPerWorker() or _cluster.task_cpus(self.spark)
-        workers = wanted or found
-        idle = f" ({found} task slots; raise numWorkers to use them all)" if workers < found else ""
+        workers = wanted or min(found, -(-self.params.getBatchSize() // SHARD_ROWS))
+        raised = "numWorkers" if wanted else "batchSize"
+        idle = f" ({found} task slots; raise {raised} to use them all)" if workers < found else ""
         self._say(f"training on {workers} worker{'s' if workers != 1 else ''} x {threads} "
                   f"thread{'s' if threads != 1 else ''}{idle}")
         return workers
@@ -236,7 +239,7 @@ class Fit:
         return rows.mapInArrow(rank_function(job), SCHEMA, barrier=job.has_barrier).repartition(1)
 
     def _leg(self, last: Optional[Leg], seconds: float) -> Leg:
-        """Runs a leg; with fewer workers where some have gone for good."""
+        """Runs a leg; with fewer workers where some have gone for good, or where there are few rows."""
         has_waited = False
         while True:
             try:
@@ -250,6 +253,12 @@ class Fit:
                 self._say(f"of {self.workers} task slots {found} are {'there again' if has_waited else 'left'}: going on with "
                           f"{found} worker{'s' if found != 1 else ''}")
                 self.workers = found
+            except BdlInvalidArgumentError as error:
+                most = MOST_RANKS.search(str(error))
+                if most is None or self.params.getNumWorkers():
+                    raise
+                self._say(f"there are too few rows for {self.workers} workers: going on with {most[1]}")
+                self.workers = int(most[1])
 
     def _try_leg(self, last: Optional[Leg], seconds: float) -> Leg:
         number = 1 if last is None else last.number + 1

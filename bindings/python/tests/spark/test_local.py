@@ -85,6 +85,16 @@ def test_a_batch_larger_than_the_data(spark, truth):
     assert weights_of(model) == truth(epochs=2, batch=5000)
 
 
+@pytest.mark.parametrize("n, batch, words", [(903, 16, "2 task slots; raise batchSize"), (10, 100, "too few rows for 2 workers")])
+def test_no_more_workers_than_a_batch_or_the_rows_are_enough_for(spark, tmp_path, capsys, n, batch, words):
+    x, y = classes(n)
+    model = classifier(numWorkers=0, batchSize=batch, epochs=1).fit(frame(spark, x, y))
+    assert model.summary.workers == 1 and words in capsys.readouterr().err
+    assert weights_of(model) == bdl_train(tmp_path, x, y, epochs=1, batch=batch)
+    with pytest.raises(BdlInvalidArgumentError, match="cannot be shared by 2 ranks: use at most 1 rank"):
+        classifier(numWorkers=2, batchSize=batch, epochs=1).fit(frame(spark, x, y))
+
+
 def test_legs_and_a_resume_change_nothing(spark, truth, tmp_path, monkeypatch):
     """Legs of no time at all: each is one update long, or ends with training."""
     monkeypatch.setattr("bdl.spark._fit.FIRST_LEG_SECONDS", 1e-6)
@@ -387,7 +397,7 @@ def test_wrong_columns_params_and_data_are_named(spark, tmp_path):
         classifier(model="lenett").fit(rows)
     with pytest.raises(BdlInvalidArgumentError, match="ports: expected a range"):
         classifier(ports="x").fit(rows)
-    for name, value in {"numWorkers": -1, "threadsPerWorker": -2, "memoryLimit": -1, "numClasses": -1, "maxLostWork": 0,
+    for name, value in {"batchSize": 0, "numWorkers": -1, "threadsPerWorker": -2, "memoryLimit": -1, "numClasses": -1, "maxLostWork": 0,
                         "slotTimeout": float("nan")}.items():
         with pytest.raises(BdlInvalidArgumentError, match=f"{name}: expected .*, found {value}"):
             classifier(**{name: value}).fit(rows)
