@@ -4,6 +4,7 @@ cluster of one master and some workers, and a Spark Connect server. Logs lie in 
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import pathlib
@@ -17,6 +18,7 @@ import time
 import pyspark
 
 START_SECONDS = 240
+SECRET = b"S3CRET*of*a*run;" * 2
 
 
 def spark_home():
@@ -82,6 +84,21 @@ def descendants(pid):
 def spark_class(*arguments):
     """The command that runs a class of Spark."""
     return [str(spark_home() / "bin/spark-class"), *arguments]
+
+
+def shapes(secret):
+    """A secret as it might be printed."""
+    yield from (secret, secret.hex().encode(), secret.hex().upper().encode(), str(list(secret))[1:-1].encode(),
+                str([b - 256 if b > 127 else b for b in secret])[1:-1].replace(" ", "").encode())
+    for shift in range(3):  # base64, wherever in a text of it
+        yield base64.b64encode(b"x" * shift + secret)[4 * bool(shift) : -4]
+
+
+def assert_hidden(shown):
+    """SECRET is in none of the contents, which are given by name."""
+    for name, content in shown.items():
+        for shape in shapes(SECRET):
+            assert shape not in content, f"the secret is in {name}"
 
 
 class Process:

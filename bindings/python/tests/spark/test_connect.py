@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import threading
+import urllib.request
 
 import numpy as np
 import pytest
@@ -13,19 +14,27 @@ import pytest
 from bdl.errors import BdlInvalidArgumentError, BdlUnsupportedError
 from bdl.spark import BdlClassificationModel, BdlClassifier, _cluster
 
-from cluster import Connect
+from cluster import SECRET, Connect, assert_hidden, free_port
 from data import MLP, bdl_train, classes, frame, weights_of
 
 
 @pytest.fixture(scope="module")
-def spark(tmp_path_factory):
+def server(tmp_path_factory):
+    directory, events = tmp_path_factory.mktemp("connect"), tmp_path_factory.mktemp("events")
+    made = Connect(directory, settings={"spark.ui.enabled": "true", "spark.ui.port": str(free_port()), "spark.eventLog.enabled": "true",
+                                        "spark.eventLog.dir": f"file:{events}", "spark.eventLog.compress": "false"})
+    made.events = events
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def spark(server):
     from pyspark.sql import SparkSession
 
-    server = Connect(tmp_path_factory.mktemp("connect"))
     session = SparkSession.builder.remote(server.url).getOrCreate()
     yield session
     session.stop()
-    server.stop()
 
 
 @pytest.fixture(autouse=True)
@@ -102,6 +111,21 @@ def test_dynamic_allocation_is_refused_by_name(spark):
     finally:
         for key in reversed(keys):
             spark.conf.unset(key)
+
+
+def test_the_secret_is_shown_nowhere(spark, server, monkeypatch):
+    monkeypatch.setattr("bdl.spark._fit.secrets.token_bytes", lambda n: SECRET[:n])
+    classifier(epochs=1).fit(frame(spark, *classes()))
+    address = f"http://127.0.0.1:{spark.conf.get('spark.ui.port')}"
+    shown = {"log": server.server.log.read_bytes()}
+    for path in server.events.rglob("events_*"):
+        shown[path.name] = path.read_bytes()
+    application = json.load(urllib.request.urlopen(f"{address}/api/v1/applications"))[0]["id"]
+    for page in ("connect/", "jobs/", "stages/", "SQL/", "environment/",
+                 f"api/v1/applications/{application}/sql?details=true&planDescription=true&length=1000"):
+        shown[page] = urllib.request.urlopen(f"{address}/{page}").read()
+    assert_hidden(shown)
+    assert len(shown) > 7 and all("train_rank" in shown[name].decode() for name in shown if name.startswith(("events", "api")))
 
 
 def test_errors_name_what_is_wrong(spark):
