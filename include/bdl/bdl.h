@@ -356,14 +356,14 @@ BDL_API bdl_status bdl_trainer_create_on(bdl_context *context, const bdl_options
                                          bdl_model *model, const bdl_data *data,
                                          const bdl_data *val, bdl_trainer **trainer);
 /** Trains to the end and, with option `save`, saves the model. After a cancel a checkpoint is written (if
- *  checkpoints are on and this run has trained at least one iteration) and the status is BDL_ERR_CANCELLED. `fn` [nullable] is called on this thread.
- *  @since 0.1 */
+ *  checkpoints are on and this run has trained at least one iteration) and the status is BDL_ERR_CANCELLED. An iteration that
+ *  has not updated anything is given up; in a group by all ranks, or, where iterations take less than a quarter of a second,
+ *  by none. `fn` [nullable] is called on this thread. @since 0.1 */
 BDL_API bdl_status bdl_trainer_run(bdl_trainer *trainer, bdl_event_fn fn, void *user);
-/** Ends the run of this trainer, and of no other, as a cancel of its context would: with a checkpoint as bdl_trainer_run
- *  says, an iteration that has not updated anything given up, and BDL_ERR_CANCELLED. In a group one rank's stop ends the
- *  run on all. A stop before bdl_trainer_run ends the run that follows; the end of a run takes it back, so that another
- *  call of bdl_trainer_run goes on where this one stopped. From any thread, from `fn`, and from a signal handler. NULL is
- *  fine. @since 0.1 */
+/** Ends the run of this trainer, and of no other, as a cancel of its context would: see bdl_trainer_run. In a group
+ *  one rank's stop ends the run on all; a rank that computes hears of it when it next exchanges sums with the others. A
+ *  stop before bdl_trainer_run ends the run that follows; the end of a run takes it back, so that another call goes on where
+ *  this one stopped. From any thread, from `fn`, and from a signal handler. NULL is fine. @since 0.1 */
 BDL_API void bdl_trainer_stop(bdl_trainer *trainer);
 /** Saves the model as it is now into a directory: model.json and weights.safetensors. @since 0.1 */
 BDL_API bdl_status bdl_trainer_save(const bdl_trainer *trainer, const char *directory);

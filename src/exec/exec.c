@@ -205,7 +205,7 @@ static void pack_segment(bdl__exec *exec, const bdl__segment *segment, int worke
 }
 
 /* Once one call has been left out, so are all that follow: the results are worth nothing. */
-static bool is_cancelled(bdl__exec *exec)
+static bool must_leave_out(bdl__exec *exec)
 {
     if (!exec->batch.cancel) {
         return false;
@@ -220,7 +220,7 @@ static void call_op(bdl__exec *exec, const bdl__segment *segment, int i_team, in
                     int64_t i_op, int64_t i_part, int64_t n_parts, int rank, int size)
 {
     const bdl__op *const op = &exec->plan->ops[i_op];
-    if ((op->is_backward && exec->batch.forward_only) || is_cancelled(exec)) {
+    if ((op->is_backward && exec->batch.forward_only) || must_leave_out(exec)) {
         return;
     }
     bdl__exec_call(exec, segment, i_team, worker, op, i_part, n_parts, rank, size);
@@ -345,9 +345,6 @@ static void meet_ranks(bdl__exec *exec, const bdl__segment *segment, int worker,
         exec->status = bdl__exec_exchange(exec, segment);
         exec->calls_hook = exec->hook && segment->leaf_count > 0 && exec->status == BDL_OK &&
                            !exec->is_cancelled;
-        if (exec->calls_hook) {
-            exec->batch.cancel = NULL; /* from here on weights may have changed */
-        }
     }
     bdl__barrier_wait(&exec->barrier, n_workers);
     if (exec->status == BDL_OK) {
@@ -357,6 +354,20 @@ static void meet_ranks(bdl__exec *exec, const bdl__segment *segment, int worker,
     if (exec->calls_hook) {
         call_hook(exec, worker, false);
     }
+}
+
+/* With other ranks: what this one has left out is no secret any more. */
+static void agree_on_cancel(bdl__exec *exec, int worker, int n_workers)
+{
+    if (!exec->reduce || !exec->batch.cancel) {
+        return;
+    }
+    if (worker == 0) { /* the others are behind the last segment's barrier */
+        bool is_cancelled = exec->is_cancelled;
+        exec->status = exec->reduce->agree(exec->reduce->arg, &is_cancelled);
+        exec->is_cancelled = is_cancelled;
+    }
+    bdl__barrier_wait(&exec->barrier, n_workers);
 }
 
 static void run_segment(bdl__exec *exec, const bdl__segment *segment, int worker)
@@ -396,7 +407,9 @@ static void run_worker(void *arg, int worker)
             return;
         }
     }
-    if (exec->hook && !exec->is_cancelled) { /* all workers see the same: calls have ended */
+    agree_on_cancel(exec, worker, n_workers);
+    if (exec->status == BDL_OK && exec->hook && !exec->is_cancelled) {
+        /* all workers see the same: calls have ended */
         call_hook(exec, worker, true);
     }
 }
@@ -464,8 +477,9 @@ bdl_status bdl__exec_run(bdl__exec *exec, const bdl__exec_batch *batch, bdl__exe
     if (exec->is_cancelled && changes_buffers) {
         memcpy(exec->model->buffers, exec->buffers_before, buffers_size(exec));
     }
+    BDL__TRY(exec->status); /* of an exchange, which this thread has made */
     BDL__CHECK(!exec->is_cancelled, BDL_ERR_CANCELLED, "cancelled");
-    return exec->status;
+    return BDL_OK;
 }
 
 /* ---- results ------------------------------------------------------------------------------------ */

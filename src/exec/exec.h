@@ -26,7 +26,8 @@ typedef struct bdl__exec_batch {
     const bdl__span *output_diffs; /* [graph outputs], with the plan's external_diffs */
     const bdl__reduce *reduce; /* NULL = no other ranks */
     bool forward_only;     /* of a training plan; gradients are undefined then */
-    const bdl__cancel *cancel; /* asked = end soon with BDL_ERR_CANCELLED; may be NULL */
+    const bdl__cancel *cancel; /* asked = end soon with BDL_ERR_CANCELLED; may be NULL. With `reduce`, NULL on all
+                                * ranks or on none */
     uint64_t seed;         /* of dropout and the like */
     uint64_t step;         /* number of the iteration, for the same */
 } bdl__exec_batch;
@@ -54,7 +55,8 @@ void bdl__exec_free(bdl__exec *exec); /* NULL ok */
 
 /* Runs the plan on a batch of the plan's slices; `hook` may be NULL. Fails where an exchange with other ranks
  * does; then the hook is not called any more. Nor is it after a cancel, which leaves the model as it was before the run;
- * once the hook has been called, a cancel comes too late for this run. */
+ * alone, a cancel comes too late once the hook has been called; with other ranks, once all have agreed before its last call,
+ * and after a cancel the caller undoes what its calls during backward have done. */
 bdl_status bdl__exec_run(bdl__exec *exec, const bdl__exec_batch *batch, bdl__exec_hook hook,
                          void *hook_arg);
 

@@ -23,6 +23,9 @@ typedef struct bdl__reduce {
     /* Gives every rank everybody's doubles, in the order of the ranks: counts[rank] of them are in their
      * place in `values` already. A failure ends the run. */
     bdl_status (*exchange)(void *arg, const int64_t *counts, double *values);
+    /* At the end of a run with a cancel: *is_cancelled is whether this rank has left calls out, and becomes whether any
+     * has heard of a cancel. So all ranks give a run up, or none does. */
+    bdl_status (*agree)(void *arg, bool *is_cancelled);
     /* Scalars [begin, end) of all partials are complete, and nothing reads these weights any more in this run. */
     void (*ready)(void *arg, int64_t begin, int64_t end);
 } bdl__reduce;

@@ -63,7 +63,7 @@ static bdl_status open_pass(const bdl__session *session, const bdl__saved *saved
                                          .n_slices = end - first,
                                          .n_threads = 1,
                                          .most_broken = most_broken,
-                                         .cancel = options->cancel};
+                                         .cancel = session->ranks ? NULL : session->cancel};
     if (!p->workspace) {
         BDL__TRY(bdl__workspace_create(session->allocator, &p->workspace));
     }
@@ -79,12 +79,10 @@ static bdl_status open_pass(const bdl__session *session, const bdl__saved *saved
 /* With other ranks, all stop after the same batch: when all have heard of it. */
 static bdl_status check_cancel(const bdl__session *session)
 {
-    bdl__ranks *const ranks = session->ranks;
-    const bool is_cancelled = bdl__is_cancelled(session->cancel);
-    if (ranks) {
-        ranks->own_flags = is_cancelled ? BDL__RANKS_CANCEL : 0;
-    }
-    BDL__CHECK(ranks ? !(ranks->flags & BDL__RANKS_CANCEL) : !is_cancelled, BDL_ERR_CANCELLED, "cancelled");
+    const bdl__ranks *const ranks = session->ranks;
+    const bool is_cancelled =
+        ranks ? ranks->flags & BDL__RANKS_CANCEL : bdl__is_cancelled(session->cancel);
+    BDL__CHECK(!is_cancelled, BDL_ERR_CANCELLED, "cancelled");
     return BDL_OK;
 }
 
@@ -155,7 +153,8 @@ bdl_status bdl__evaluate(const bdl__session *session, const bdl__saved *saved,
                                          .target_integer = heads->target_integer,
                                          .target_is_input = heads->target_is_input,
                                          .ranks = session->ranks,
-                                         .cancel = session->ranks ? NULL : session->cancel};
+                                         .cancel = session->ranks ? &session->ranks->cancel
+                                                                  : session->cancel};
     bdl_status status =
         open_pass(session, saved, how->dataset, how->chain, &options, how->most_broken, &p);
     if (status == BDL_OK) {

@@ -7,6 +7,8 @@
 #include "train/checkpoint_file.h"
 #include "train/trainer.h"
 
+#define SLOW_SECONDS 0.25 /* against them, another exchange of flags is nothing */
+
 /* ---- one iteration ------------------------------------------------------------------------------ */
 
 static bdl_status fail_nonfinite(bdl__trainer *t, const bdl__batch *batch)
@@ -38,20 +40,33 @@ static bdl_status place_batch(bdl__trainer *t, const bdl__batch *batch)
         t->is_time = is_time;
         return BDL_OK;
     }
-    t->ranks->own_flags = (bdl__is_cancelled(t->session.cancel) ? BDL__RANKS_CANCEL : 0) |
-                          (is_time ? BDL__RANKS_TIME : 0);
-    t->ranks->flags = 0;
+    bdl__ranks_begin(t->ranks, (is_time ? BDL__RANKS_TIME : 0) | (t->is_slow ? BDL__RANKS_SLOW : 0));
     return bdl__ranks_place(t->ranks, t->batcher, t->n_slices, t->n_shards, batch);
+}
+
+/* Runs the batch; with other ranks, when all have agreed to give it up, nothing of it is left. */
+static bdl_status run_batch(bdl__trainer *t, const bdl__batch *batch, bdl__exec **exec)
+{
+    if (t->ranks) {
+        BDL__TRY(bdl__trainer_begin_update(t));
+    }
+    const bdl_status status =
+        bdl__runner_run(t->runner, batch, (uint64_t)t->params.seed, (uint64_t)t->position.iteration,
+                        bdl__trainer_update, t, exec);
+    if (t->ranks && status == BDL_ERR_CANCELLED) {
+        BDL__TRY(bdl__trainer_give_up(t));
+    }
+    return status;
 }
 
 static bdl_status train_batch(bdl__trainer *t, const bdl__batch *batch)
 {
     const bdl__progress progress = progress_of(t);
+    const double start = bdl__now();
     bdl__exec *exec = NULL;
     BDL__TRY(place_batch(t, batch));
     t->rate = bdl__schedule_rate(t->schedule, bdl__optim_lr(t->optim), &progress);
-    BDL__TRY(bdl__runner_run(t->runner, batch, (uint64_t)t->params.seed,
-                             (uint64_t)t->position.iteration, bdl__trainer_update, t, &exec));
+    BDL__TRY(run_batch(t, batch, &exec));
     BDL__TRY(t->update_status);
     const double *const heads = bdl__exec_heads(exec);
     t->loss = heads[0] / (heads[1] > 0 ? heads[1] : 1);
@@ -68,6 +83,7 @@ static bdl_status train_batch(bdl__trainer *t, const bdl__batch *batch)
     t->position.epoch_loss += heads[0];
     t->position.epoch_divisor += heads[1];
     t->n_samples += batch->whole_samples;
+    t->is_slow = bdl__now() - start > SLOW_SECONDS;
     return BDL_OK;
 }
 
@@ -473,8 +489,9 @@ bdl_status bdl__trainer_run(bdl__trainer *t, bdl__event_fn fn, void *arg)
     t->start = bdl__now();
     t->first_iteration = t->position.iteration;
     t->is_time = false;
+    t->is_slow = true;
     if (t->ranks) {
-        t->ranks->flags = 0; /* of the last batch of an earlier run, which a cancel may have ended */
+        bdl__ranks_restart(t->ranks);
     }
     const bdl_status status = run(t);
     atomic_store(&t->stop.is_asked, 0);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 static bdl_status exchange(void *arg, const int64_t *counts, double *values);
+static bdl_status agree(void *arg, bool *is_cancelled);
 
 static void ignore_ready(void *arg, int64_t begin, int64_t end)
 {
@@ -23,22 +24,27 @@ static bdl_status allocate(bdl__ranks *ranks)
     ranks->shard_bounds = memory;
     BDL__TRY(bdl__alloc(ranks->allocator, n * sizeof(int64_t), &memory));
     ranks->node_counts = memory;
+    BDL__TRY(bdl__alloc(ranks->allocator, n * sizeof(int64_t), &memory));
+    ranks->no_counts = memory;
     return BDL_OK;
 }
 
-bdl_status bdl__ranks_create(const bdl_allocator *allocator, bdl__group *group, bdl__ranks **ranks)
+bdl_status bdl__ranks_create(const bdl_allocator *allocator, bdl__group *group, const bdl__cancel *cancel,
+                             bdl__ranks **ranks)
 {
     void *memory = NULL;
     BDL__TRY(bdl__alloc(allocator, sizeof **ranks, &memory));
     bdl__ranks *const made = memory;
     made->allocator = allocator;
     made->group = group;
+    made->cancel.outer = cancel;
     made->rank = bdl__group_rank(group);
     made->n = bdl__group_size(group);
     made->reduce = (bdl__reduce){.arg = made,
                                  .rank = made->rank,
                                  .n_ranks = made->n,
                                  .exchange = exchange,
+                                 .agree = agree,
                                  .ready = ignore_ready};
     const bdl_status status = allocate(made);
     if (status != BDL_OK) {
@@ -56,6 +62,7 @@ void bdl__ranks_free(bdl__ranks *ranks)
         bdl__free(a, ranks->bounds, ((size_t)ranks->n + 1) * sizeof(int64_t));
         bdl__free(a, ranks->shard_bounds, ((size_t)ranks->n + 1) * sizeof(int64_t));
         bdl__free(a, ranks->node_counts, (size_t)ranks->n * sizeof(int64_t));
+        bdl__free(a, ranks->no_counts, (size_t)ranks->n * sizeof(int64_t));
         bdl__free(a, ranks->nodes, (size_t)ranks->nodes_capacity * sizeof *ranks->nodes);
         bdl__free(a, ranks->blocks, (size_t)ranks->blocks_capacity * sizeof(double));
         bdl__free(a, ranks, sizeof *ranks);
@@ -212,7 +219,8 @@ static bdl_status exchange(void *arg, const int64_t *counts, double *values)
 {
     bdl__ranks *const ranks = arg;
     BDL__TRY(reserve_blocks(ranks, blocks_size(ranks, counts, 0, ranks->n)));
-    ranks->blocks[0] = (double)ranks->own_flags;
+    const unsigned own_cancel = bdl__is_cancelled(&ranks->cancel) ? BDL__RANKS_CANCEL : 0;
+    ranks->blocks[0] = (double)(ranks->own_flags | own_cancel);
     memcpy(ranks->blocks + 1, values_of(values, counts, ranks->rank),
            (size_t)counts[ranks->rank] * sizeof(double));
     for (int64_t distance = 1; distance < ranks->n; distance *= 2) {
@@ -225,7 +233,39 @@ static bdl_status exchange(void *arg, const int64_t *counts, double *values)
         memcpy(values_of(values, counts, r), block + 1, (size_t)counts[r] * sizeof(double));
         block += 1 + counts[r];
     }
+    if (ranks->flags & BDL__RANKS_CANCEL) { /* what is still computed here will be given up */
+        atomic_store(&ranks->cancel.is_asked, 1);
+    }
     return BDL_OK;
+}
+
+/* A cancel that was taken back meanwhile counts: calls have been left out. */
+static bdl_status agree(void *arg, bool *is_cancelled)
+{
+    bdl__ranks *const ranks = arg;
+    double nothing;
+    if (*is_cancelled) {
+        atomic_store(&ranks->cancel.is_asked, 1);
+    }
+    BDL__TRY(exchange(ranks, ranks->no_counts, &nothing));
+    *is_cancelled = ranks->flags & BDL__RANKS_CANCEL;
+    return BDL_OK;
+}
+
+void bdl__ranks_restart(bdl__ranks *ranks)
+{
+    ranks->own_flags = 0;
+    ranks->flags = BDL__RANKS_SLOW; /* nobody knows better */
+    ranks->agrees = true;
+    atomic_store(&ranks->cancel.is_asked, 0);
+}
+
+void bdl__ranks_begin(bdl__ranks *ranks, unsigned own_flags)
+{
+    ranks->agrees = ranks->flags & BDL__RANKS_SLOW;
+    ranks->own_flags = own_flags;
+    ranks->flags = 0;
+    atomic_store(&ranks->cancel.is_asked, 0);
 }
 
 bdl_status bdl__ranks_gather(bdl__ranks *ranks, int64_t n, double *values)

@@ -14,6 +14,7 @@
 enum {
     BDL__RANKS_CANCEL = 1, /* somebody was told to stop */
     BDL__RANKS_TIME = 2,   /* the time is up */
+    BDL__RANKS_SLOW = 4,   /* its last iteration took so long that a cancel should not wait for the end of one */
 };
 
 /* Tags of messages, so that kinds never meet. */
@@ -29,8 +30,11 @@ typedef struct bdl__ranks {
     const bdl_allocator *allocator;
     bdl__group *group; /* borrowed */
     int rank, n;
-    unsigned own_flags; /* goes out with every exchange */
-    unsigned flags;     /* of all ranks, since they were last set to 0 */
+    bdl__cancel cancel; /* of this rank's trainer, or heard of from another */
+    unsigned own_flags; /* goes out with every exchange, as does whether there is a cancel */
+    unsigned flags;     /* of all ranks, since bdl__ranks_begin */
+    bool agrees; /* on whether to give a batch up, which takes an exchange more; the same on all ranks */
+    int64_t *no_counts; /* [n] zeros: of an exchange of flags alone */
     bdl__reduce reduce;
     struct bdl__shares *shares; /* borrowed: who is told what is ready */
     /* owned: [n + 1] of the current batch: rank r has slices [bounds[r], bounds[r + 1]), which are shards
@@ -43,9 +47,15 @@ typedef struct bdl__ranks {
     int64_t blocks_capacity;
 } bdl__ranks;
 
-/* `group` is connected, and borrowed. */
-bdl_status bdl__ranks_create(const bdl_allocator *allocator, bdl__group *group, bdl__ranks **ranks);
+/* `group` is connected; it and `cancel` are borrowed. */
+bdl_status bdl__ranks_create(const bdl_allocator *allocator, bdl__group *group, const bdl__cancel *cancel,
+                             bdl__ranks **ranks);
 void bdl__ranks_free(bdl__ranks *ranks); /* NULL ok */
+
+/* At the start of a run: nothing has been heard yet. */
+void bdl__ranks_restart(bdl__ranks *ranks);
+/* At the start of an iteration, about which this rank wants all to know `own_flags`. */
+void bdl__ranks_begin(bdl__ranks *ranks, unsigned own_flags);
 
 /* The slices of rank r in a full batch of n_slices in n_shards: whole shards, even to one shard. */
 void bdl__ranks_slices(const bdl__ranks *ranks, int r, int64_t n_slices, int64_t n_shards,

@@ -154,14 +154,15 @@ static bdl__span span_of(const void *data, int64_t stride)
 static bdl__exec_batch exec_batch(const bdl__runner *runner, const bdl__batch *batch,
                                   const bdl__span *input, uint64_t seed, uint64_t step)
 {
+    bdl__ranks *const ranks = runner->options.ranks;
     return (bdl__exec_batch){.n_slices = batch->n_slices,
                              .valid = batch->valid,
                              .inputs = input,
                              .target = runner->options.target_is_input
                                            ? *input
                                            : span_of(batch->target, batch->target_stride),
-                             .reduce = runner->options.ranks ? &runner->options.ranks->reduce : NULL,
-                             .cancel = runner->options.cancel,
+                             .reduce = ranks ? &ranks->reduce : NULL,
+                             .cancel = !ranks || ranks->agrees ? runner->options.cancel : NULL,
                              .seed = seed,
                              .step = step};
 }

@@ -23,7 +23,7 @@ typedef struct bdl__runner_options {
     bdl__ranks *ranks;    /* NULL = alone; else placed for each batch before it runs */
     bdl__shares *shares;  /* of training with others */
     int64_t bucket_count; /* see bdl__plan_options */
-    const bdl__cancel *cancel; /* see bdl__exec_batch; NULL with other ranks, who must stop together */
+    const bdl__cancel *cancel; /* see bdl__exec_batch; with other ranks theirs */
 } bdl__runner_options;
 
 typedef struct bdl__runner bdl__runner;

@@ -498,6 +498,30 @@ bdl_status bdl__shares_end(bdl__shares *s)
     return updated;
 }
 
+bdl_status bdl__shares_give_up(bdl__shares *s, int64_t n_sent)
+{
+    BDL__TRY(bdl__shares_flush(s));
+    if (!s->is_updating) {
+        BDL__TRY(expect_updates(s));
+    }
+    for (int64_t b = s->first_own; b < s->end_own - n_sent; b++) {
+        BDL__TRY(bdl__shares_send(s, &s->buckets[b]));
+    }
+    return bdl__shares_end(s);
+}
+
+bdl_status bdl__shares_share_again(bdl__shares *s)
+{
+    if (s->rounds) { /* the others' weights have not followed */
+        return BDL_OK;
+    }
+    BDL__TRY(expect_updates(s));
+    for (int64_t b = s->first_own; b < s->end_own; b++) {
+        BDL__TRY(bdl__shares_send(s, &s->buckets[b]));
+    }
+    return bdl__shares_end(s);
+}
+
 /* ---- between iterations ------------------------------------------------------------------------- */
 
 /* Copies a rank's buckets from or to the whole vector. */

@@ -66,6 +66,10 @@ void bdl__shares_round(const bdl__shares *shares, const bdl__bucket *bucket, int
                        int64_t end, const float *old);
 /* Sends the new weights (or their changes) of an own bucket to all. */
 bdl_status bdl__shares_send(bdl__shares *shares, const bdl__bucket *bucket);
+/* Ends an iteration that all ranks give up, of which this one has sent `n_sent` own buckets, from the last on: what the
+ * others wait for comes, whatever it is worth. Then, own buckets being as they were, gives them to all again. */
+bdl_status bdl__shares_give_up(bdl__shares *shares, int64_t n_sent);
+bdl_status bdl__shares_share_again(bdl__shares *shares);
 /* Waits for all that still travels. */
 bdl_status bdl__shares_end(bdl__shares *shares);
 /* Adds the changes of the others' weights in [begin, end) of the whole vector. */

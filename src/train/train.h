@@ -147,8 +147,9 @@ typedef struct bdl__train_sources {
 /* Opens data and model, resumes from a checkpoint if asked to. `sources` may be NULL. */
 bdl_status bdl__trainer_create(const bdl__session *session, const bdl__train_params *params,
                                const bdl__train_sources *sources, bdl__trainer **trainer);
-/* Trains to the end. BDL_ERR_CANCELLED after a cancel, a checkpoint having been written if anything was trained. Alone, an
- * iteration whose update has not begun is given up; with other ranks all finish it. */
+/* Trains to the end. BDL_ERR_CANCELLED after a cancel, a checkpoint having been written if anything was trained. An
+ * iteration whose update has not begun is given up, with other ranks by all of them; there, one of less than a quarter of a
+ * second is finished instead. */
 bdl_status bdl__trainer_run(bdl__trainer *trainer, bdl__event_fn fn, void *arg);
 /* A cancel of this trainer alone, from any thread: of the run that is, or else of the next. The run's end takes it back. */
 void bdl__trainer_stop(bdl__trainer *trainer);

@@ -249,7 +249,8 @@ static bdl_status open_runner(bdl__trainer *t)
                                          .shares = t->shares,
                                          .bucket_count =
                                              t->ranks ? bucket_count(t) : 0,
-                                         .cancel = t->ranks ? NULL : t->session.cancel};
+                                         .cancel = t->ranks ? &t->ranks->cancel
+                                                            : t->session.cancel};
     BDL__TRY(bdl__workspace_create(t->session.allocator, &t->workspace));
     return bdl__runner_create(t->session.allocator, t->saved->model, t->session.pool, t->workspace,
                               &options, &t->runner);
@@ -493,7 +494,7 @@ static bdl_status open_ranks(bdl__trainer *t)
     if (!group || bdl__group_size(group) == 1) {
         return BDL_OK;
     }
-    BDL__TRY(bdl__ranks_create(t->session.allocator, group, &t->ranks));
+    BDL__TRY(bdl__ranks_create(t->session.allocator, group, t->session.cancel, &t->ranks));
     t->session.ranks = t->ranks;
     return bdl__together_meet(t);
 }
@@ -559,6 +560,7 @@ static void free_vectors(bdl__trainer *t)
         for (int i = 0; i < BDL__MAX_OPTIM_STATES; i++) {
             bdl__free(t->session.allocator, t->states[i], size);
         }
+        bdl__trainer_forget_undo(t);
     }
 }
 

@@ -33,6 +33,10 @@ struct bdl__trainer {
     char fingerprint[65]; /* of the last run's end */
     bdl_status update_status; /* of what worker 0 said to the others */
     const bdl__bucket *bucket; /* that is being updated; NULL = none */
+    int64_t n_updated; /* own buckets, from the last on, in this iteration; with clipping those are none until its end */
+    void *undo[1 + BDL__MAX_OPTIM_STATES]; /* [own_count] weights and states from before this iteration's updates; NULL
+                                            * until an iteration may be given up after some of them */
+    bool keeps; /* in this iteration */
 
     bdl__optim *optim;
     bdl__schedule *schedule;
@@ -63,6 +67,7 @@ struct bdl__trainer {
     double rate;
     double loss; /* of the last step */
     bool is_time; /* params.seconds have passed */
+    bool is_slow; /* the last iteration took long, or there was none; see BDL__RANKS_SLOW */
     bdl__optim_step step;
     /* of the run */
     double start, validating; /* seconds */
@@ -92,6 +97,11 @@ void bdl__trainer_hash(const bdl__trainer *trainer, void *const *states, char he
 /* Called by every worker with the gradients of the batch: updates the weights. A loss that is not finite leaves
  * them alone; the loop then stops. A failure is in update_status. */
 void bdl__trainer_update(void *arg, const bdl__exec_worker *w);
+/* Before an iteration with other ranks: makes ready for giving it up. */
+bdl_status bdl__trainer_begin_update(bdl__trainer *trainer);
+void bdl__trainer_forget_undo(bdl__trainer *trainer);
+/* After an iteration that all ranks give up: all is as before it. */
+bdl_status bdl__trainer_give_up(bdl__trainer *trainer);
 
 /* ---- together.c: with other ranks ---------------------------------------------------------------- */
 

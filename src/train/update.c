@@ -28,12 +28,66 @@ static char *weights_of(const bdl__trainer *t, const bdl__bucket *bucket)
     return (char *)model->weights + (size_t)shift * bdl__scalar_size(model->dtype);
 }
 
+/* ---- giving up ---------------------------------------------------------------------------------- */
+
+/* Copies an own range of weights, which would begin at `weights`, and states for or from undo. */
+static void copy_own(bdl__trainer *t, char *weights, int64_t begin, int64_t end, bool puts_back)
+{
+    const size_t scalar_size = bdl__scalar_size(t->saved->model->dtype);
+    const size_t at = (size_t)begin * scalar_size, size = (size_t)(end - begin) * scalar_size;
+    for (int i = 0; i <= bdl__optim_n_states(t->optim); i++) {
+        char *const own = (i == 0 ? weights : (char *)t->states[i - 1]) + at;
+        char *const kept = (char *)t->undo[i] + at;
+        memcpy(puts_back ? own : kept, puts_back ? kept : own, size);
+    }
+}
+
+void bdl__trainer_forget_undo(bdl__trainer *t)
+{
+    const size_t size = (size_t)t->own_count * bdl__scalar_size(t->saved->model->dtype);
+    for (int i = 0; i < 1 + BDL__MAX_OPTIM_STATES; i++) {
+        bdl__free(t->session.allocator, t->undo[i], size);
+        t->undo[i] = NULL;
+    }
+}
+
+bdl_status bdl__trainer_begin_update(bdl__trainer *t)
+{
+    const size_t size = (size_t)t->own_count * bdl__scalar_size(t->saved->model->dtype);
+    t->n_updated = 0;
+    t->keeps = t->ranks->agrees && t->clip.max_norm <= 0;
+    if (!t->keeps) {
+        bdl__trainer_forget_undo(t);
+    }
+    for (int i = 0; t->keeps && i <= bdl__optim_n_states(t->optim); i++) {
+        if (!t->undo[i]) {
+            BDL__TRY(bdl__alloc(t->session.allocator, size, &t->undo[i]));
+        }
+    }
+    return BDL_OK;
+}
+
+bdl_status bdl__trainer_give_up(bdl__trainer *t)
+{
+    int64_t n;
+    const bdl__bucket *const buckets = bdl__shares_buckets(t->shares, &n);
+    BDL__TRY(bdl__shares_give_up(t->shares, t->n_updated));
+    for (int64_t i = n - t->n_updated; i < n; i++) {
+        const bdl__bucket *const b = &buckets[i];
+        copy_own(t, weights_of(t, b), b->own_at, b->own_at + b->end - b->begin, true);
+    }
+    return bdl__shares_share_again(t->shares);
+}
+
 /* As update; with bf16 on the wire, by rounded steps. */
 static void update_bucket(bdl__trainer *t, const bdl__optim_step *step, const bdl__bucket *bucket,
                           int64_t begin, int64_t end)
 {
     char *const weights = weights_of(t, bucket);
     float old[BDL__BLOCK];
+    if (t->keeps) {
+        copy_own(t, weights, begin, end, false);
+    }
     if (!bdl__shares_rounds(t->shares)) {
         update(t, step, weights, begin, end);
         return;
@@ -122,6 +176,7 @@ static bdl_status go_on(bdl__trainer *t, bool waits)
 {
     if (t->bucket && !is_clipped(t)) {
         BDL__TRY(bdl__shares_send(t->shares, t->bucket));
+        t->n_updated++;
     }
     return bdl__shares_next(t->shares, waits, &t->bucket);
 }

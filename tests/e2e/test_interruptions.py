@@ -49,9 +49,9 @@ def iteration_of(folder):
     return max((int(name[5:15]) for name in names), default=-1)
 
 
-def goes_on(train, iterations):
+def goes_on(train, iterations, *saving):
     """A run that goes on from its checkpoint to `iterations` ends as one that was never interrupted."""
-    got = end_of(bdl(*train, "--iterations", iterations, "--checkpoint", "saved", "--resume").out)
+    got = end_of(bdl(*train, "--iterations", iterations, "--checkpoint", "saved", "--resume", *saving).out)
     want = end_of(bdl(*train, "--iterations", iterations).out)
     keys = ("fingerprint", "iteration", "epoch", "rate", "val_loss", "val_top1")
     equal({key: got[key] for key in keys}, {key: want[key] for key in keys})
@@ -199,7 +199,7 @@ def kills():
         check(process.poll() is None, "training had already ended")
         process.kill()
         process.communicate()
-    goes_on([*TRAIN, "--every", "5"], iteration_of("saved") + 103)
+    goes_on(TRAIN, iteration_of("saved") + 103, "--every", "5")
     equal([name for name in os.listdir("saved") if not name.endswith(".bdlckpt")], [])
 
 

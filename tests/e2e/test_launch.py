@@ -46,11 +46,15 @@ def ranks_of(process):
     raise AssertionError("no ranks were started")
 
 
-def wait_for_steps(path):
+def wait_for_events(path, kind, n):
     end = time.monotonic() + 60
-    while not os.path.exists(path) or pathlib.Path(path).read_text(encoding="utf-8").count('"step"') < 3:
-        check(time.monotonic() < end, "no iterations in", path)
+    while not os.path.exists(path) or pathlib.Path(path).read_text(encoding="utf-8").count(f'"{kind}"') < n:
+        check(time.monotonic() < end, f"no {n} times '{kind}' in", path)
         time.sleep(0.01)
+
+
+def wait_for_steps(path):
+    wait_for_events(path, "step", 3)
 
 
 @case
@@ -148,6 +152,27 @@ def broken_files_train_alike():
     train = ["train", "mlp(12)", "--data", "images:set", "--batch", "192", "--epochs", "4", "--most-broken", "1", "--json"]
     for shards in (0, 3, 5):
         same_everywhere([*train, "--shards", shards], (2, 3))
+
+
+@case
+def ctrl_c_gives_up_a_long_iteration():
+    """One of some 3 million million operations, which all ranks leave: nothing was trained, so nothing is saved."""
+    nodes = [{"name": f"c{i}", "type": "conv2d", "params": {"out_channels": 512, "kernel_size": 3, "padding": 1},
+              "inputs": [f"c{i - 1}" if i else "input"]} for i in range(4)]
+    nodes += [{"name": "f", "type": "flatten", "inputs": ["c3"]}, {"name": "l", "type": "linear",
+               "params": {"out_features": 4}, "inputs": ["f"]}, {"name": "s", "type": "log_softmax", "inputs": ["l"]}]
+    with open("slow.json", "w", encoding="utf-8") as file:
+        json.dump({"name": "slow", "inputs": [{"name": "input", "shape": [512, 28, 28]}], "nodes": nodes}, file)
+    process = start("launch", "-n", 2, "--threads", 1, "--", "train", "slow.json", "--batch", 64,
+                    "--data", "synthetic(count=64,shape=[512,28,28],classes=4)",
+                    "--precision", "fp32_exact", "--checkpoint", "saved", "--log", "log.jsonl")
+    wait_for_events("log.jsonl", "start", 1)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    equal(process.returncode, 130)
+    check(b"cancelled before iteration 1: nothing was trained" in err, err)
+    equal(os.listdir("saved") if os.path.isdir("saved") else [], [])
 
 
 @case

@@ -201,7 +201,7 @@ static bdl_status iterate(iteration *it, job *j)
 static bdl_status run_rank(job *j, test_rank *rank, bdl__saved *saved)
 {
     iteration it = {.job = j, .model = saved->model};
-    BDL__TRY(bdl__ranks_create(bdl__default_allocator(), rank->group, &it.ranks));
+    BDL__TRY(bdl__ranks_create(bdl__default_allocator(), rank->group, NULL, &it.ranks));
     place(&it, rank->n_ranks);
     it.grads = calloc((size_t)j->count, sizeof *it.grads);
     bdl_status status =
