@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 enum { FIRST_CHUNK_SIZE = 4096, LARGEST_CHUNK_SIZE = 1 << 20, ARENA_ALIGNMENT = 16 };
 
@@ -20,16 +21,27 @@ struct bdl__arena_chunk {
     size_t used; /* bytes from the chunk's start, this header included */
 };
 
+/* From this size on the default allocator asks the system itself, whose pages are zero when somebody first writes there:
+ * all workers do, while zeroing gigabytes here takes one thread seconds in which nothing can be cancelled. */
+static const size_t mapped_size = (size_t)64 << 20;
+
 static void *default_alloc(void *user BDL__UNUSED, size_t size)
 {
-    return size > SIZE_MAX - BDL__ALIGNMENT
-               ? NULL
-               : aligned_alloc(BDL__ALIGNMENT, bdl__align_up(size, BDL__ALIGNMENT));
+    if (size >= mapped_size) {
+        void *const memory =
+            mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        return memory == MAP_FAILED ? NULL : memory;
+    }
+    return aligned_alloc(BDL__ALIGNMENT, bdl__align_up(size, BDL__ALIGNMENT));
 }
 
-static void default_free(void *user BDL__UNUSED, void *memory, size_t size BDL__UNUSED)
+static void default_free(void *user BDL__UNUSED, void *memory, size_t size)
 {
-    free(memory);
+    if (size >= mapped_size) {
+        (void)munmap(memory, size);
+    } else {
+        free(memory);
+    }
 }
 
 const bdl_allocator *bdl__default_allocator(void)
@@ -60,7 +72,9 @@ bdl_status bdl__alloc(const bdl_allocator *allocator, size_t size, void **memory
                          "the allocator must return memory aligned to %d bytes, got %p",
                          BDL__ALIGNMENT, fresh);
     }
-    memset(fresh, 0, asked_size(size));
+    if (allocator->alloc != default_alloc || size < mapped_size) {
+        memset(fresh, 0, asked_size(size));
+    }
     *memory = fresh;
     return BDL_OK;
 }

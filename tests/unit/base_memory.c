@@ -27,6 +27,21 @@ BDL_TEST(allocates_zeroed_aligned_memory)
     CHECK(!counter.wrong_size);
 }
 
+/* As large as what the default allocator asks the system for: twice, as the second time memory is used again. */
+BDL_TEST(large_memory_is_zeroed_and_aligned)
+{
+    const size_t size = ((size_t)64 << 20) + 5;
+    for (int i = 0; i < 2; i++) {
+        void *memory = NULL;
+        REQUIRE_OK(bdl__alloc(bdl__default_allocator(), size, &memory));
+        CHECK_EQ_I64((int64_t)((uintptr_t)memory % BDL__ALIGNMENT), 0);
+        const char *const bytes = memory;
+        CHECK(bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0);
+        memset(memory, 0xA5, size);
+        bdl__free(bdl__default_allocator(), memory, size);
+    }
+}
+
 BDL_TEST(default_allocator_refuses_absurd_sizes)
 {
     void *memory = NULL;
@@ -218,8 +233,8 @@ BDL_TEST(every_status_has_its_text)
     CHECK_STR_EQ(bdl_status_text(-1), "unknown status code");
 }
 
-BDL_TEST_MAIN(allocates_zeroed_aligned_memory, default_allocator_refuses_absurd_sizes,
-              refuses_an_allocator_that_does_not_align,
+BDL_TEST_MAIN(allocates_zeroed_aligned_memory, large_memory_is_zeroed_and_aligned,
+              default_allocator_refuses_absurd_sizes, refuses_an_allocator_that_does_not_align,
               realloc_keeps_the_old_part_and_zeroes_the_new, checked_arithmetic_detects_overflow,
               arena_gives_separate_zeroed_pieces, arena_copies_and_formats_text,
               arena_survives_each_failed_allocation, error_text_can_quote_itself,
