@@ -502,7 +502,7 @@ BDL_API bdl_status bdl_model_output_shape(const bdl_model *model, int64_t i,
 /** Lists a finished model's layers, shapes and weights. Free with bdl_text_free. @since 0.1 */
 BDL_API bdl_status bdl_model_describe(const bdl_model *model, char **text);
 /** Runs the model forward on `n` samples of row-major float32 values; `dst` takes n times the output's
- *  element count. Input 0 and output 0 only. @since 0.1 */
+ *  element count. Input 0 and output 0 only. A cancel of the context ends it. @since 0.1 */
 BDL_API bdl_status bdl_model_forward(bdl_model *model, const float *src, int64_t n, float *dst);
 /** Element counts of a sample of input 0 and of output 0. @since 0.1 */
 BDL_API bdl_status bdl_model_sizes(const bdl_model *model, int64_t *src_count, int64_t *dst_count);

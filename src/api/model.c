@@ -223,7 +223,8 @@ static bdl_status open_runner(bdl_model *model, bool few_samples, bdl__runner **
     const bdl__runner_options options = {
         .target = few_samples ? BDL__TARGET_LANE1 : context->target,
         .batch = few_samples ? 1 : FORWARD_SLICES * BDL__SLICE,
-        .few_samples = few_samples};
+        .few_samples = few_samples,
+        .cancel = &context->cancel};
     if (!model->workspace) {
         BDL__TRY(bdl__workspace_create(&context->allocator, &model->workspace));
     }

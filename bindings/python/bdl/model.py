@@ -27,6 +27,7 @@ from bdl.learner import Learner
 
 PathLike = Union[str, "os.PathLike[str]"]
 AT_ONCE = 256  # samples of a call of the C library in forward; Python looks for Ctrl-C in between
+LONG_VALUES = 1 << 18  # input values of a call that may take so long that Ctrl-C must be able to end it
 
 
 class Model:
@@ -146,7 +147,13 @@ class Model:
         result = np.empty((len(source), *self.output_shapes[0]), np.float32)
         for i in range(0, len(source), AT_ONCE):
             some, place = source[i : i + AT_ONCE], result[i : i + AT_ONCE]
-            _lib.call("bdl_model_forward", handle.pointer, some.ctypes.data, len(some), place.ctypes.data)
+            compute = functools.partial(
+                _lib.call, "bdl_model_forward", handle.pointer, some.ctypes.data, len(some), place.ctypes.data
+            )
+            if some.size > LONG_VALUES:
+                long_call(handle, compute)
+            else:
+                compute()
         return result
 
     __call__ = forward

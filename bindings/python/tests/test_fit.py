@@ -530,6 +530,30 @@ def test_ctrl_c_ends_computing(child, call):
     assert done.stdout == "interrupted\n(3, 10)\n", done.stdout + done.stderr
 
 
+def test_ctrl_c_ends_one_long_call_of_forward(child):
+    """As soon as a sixteenth of the batch takes, or a few of those."""
+    done = child(
+        "import os, signal, threading, time, numpy as np, bdl\n"
+        "from bdl import nn\n"
+        "convs = [nn.Conv2d(64, 3, padding=1) for _ in range(5)]\n"
+        "model = bdl.Sequential(*convs, input_shape=(3, 64, 64))\n"
+        "x = np.zeros((256, 3, 64, 64), np.float32)\n"
+        "def seconds(n):\n"
+        "    begin = time.monotonic()\n"
+        "    try:\n"
+        "        model(x[:n])\n"
+        "    except KeyboardInterrupt:\n"
+        "        print('interrupted')\n"
+        "    return time.monotonic() - begin\n"
+        "seconds(256)\n"
+        "whole = seconds(256)\n"
+        "threading.Timer(whole / 16, lambda: os.kill(os.getpid(), signal.SIGINT)).start()\n"
+        "print(seconds(256) < whole / 2)\n"
+        "print(model(x[:3]).shape)\n"
+    )
+    assert done.stdout == "interrupted\nTrue\n(3, 64, 64, 64)\n", done.stdout + done.stderr
+
+
 def test_training_works_on_another_thread(rows):
     import threading
 
