@@ -247,6 +247,10 @@ BDL_API bdl_status bdl_data_get_stats(const bdl_data *data, bdl_data_stats *stat
 
 /** Shape of a sample as it is read, before any transform; of images the first one's. @since 0.1 */
 BDL_API bdl_status bdl_data_shape(const bdl_data *data, int64_t shape[BDL_MAX_RANK], int32_t *rank);
+/** Shape of a sample as a model gets it: after `transform`, as the option of that name is written, or (NULL) after the data's
+ *  own. Errors: those of the option. @since 0.1 */
+BDL_API bdl_status bdl_data_prepared_shape(const bdl_data *data, const char *transform, int64_t shape[BDL_MAX_RANK],
+                                           int32_t *rank);
 /** Reads the samples `first` .. `first` + `n` - 1 as they are before any transform: into `values` n times a sample's values
  *  (bytes become 0 .. 255), into `labels` [nullable] n class numbers. Samples of another shape than bdl_data_shape are
  *  BDL_ERR_SHAPE, labels of data without classes BDL_ERR_UNSUPPORTED. @since 0.1 */

@@ -171,12 +171,37 @@ bdl_status bdl__data_need_finished(const bdl_data *data)
     return BDL_OK;
 }
 
+static void give_shape(const bdl__shape *from, int64_t shape[BDL_MAX_RANK], int32_t *rank)
+{
+    memcpy(shape, from->dim, sizeof from->dim);
+    *rank = from->rank;
+}
+
 bdl_status bdl_data_shape(const bdl_data *data, int64_t shape[BDL_MAX_RANK], int32_t *rank)
 {
     BDL__TRY(bdl__need_arguments(data && shape && rank, __func__));
     BDL__TRY(bdl__data_need_finished(data));
-    memcpy(shape, data->dataset->shape.dim, sizeof data->dataset->shape.dim);
-    *rank = data->dataset->shape.rank;
+    give_shape(&data->dataset->shape, shape, rank);
+    return BDL_OK;
+}
+
+bdl_status bdl_data_prepared_shape(const bdl_data *data, const char *transform, int64_t shape[BDL_MAX_RANK],
+                                   int32_t *rank)
+{
+    bdl__chain *chain = NULL;
+    bdl__shape prepared;
+    BDL__TRY(bdl__need_arguments(data && shape && rank, __func__));
+    BDL__TRY(bdl__data_need_finished(data));
+    const bdl__dataset *const dataset = data->dataset;
+    const char *text = dataset->default_transform;
+    if (transform) {
+        text = strcmp(transform, "none") == 0 ? "" : transform;
+    }
+    BDL__TRY(bdl__chain_from_text(&data->context->allocator, text, &chain));
+    const bdl_status status = bdl__chain_infer(chain, &dataset->shape, dataset->element, &prepared);
+    bdl__chain_free(chain);
+    BDL__TRY(status);
+    give_shape(&prepared, shape, rank);
     return BDL_OK;
 }
 

@@ -500,7 +500,26 @@ BDL_TEST(samples_are_read_as_they_came)
     bdl_context_free(context);
 }
 
-BDL_TEST_MAIN(training_depends_on_the_rows_and_not_on_how_they_came,
+BDL_TEST(a_sample_s_shape_follows_from_its_transform)
+{
+    bdl_context *const context = new_context(1);
+    int64_t shape[BDL_MAX_RANK];
+    int32_t rank = 0;
+    bdl_data *data = NULL;
+    REQUIRE_OK(bdl_data_open(context, "digits(count=5)", "train", &data));
+    CHECK_OK(bdl_data_prepared_shape(data, NULL, shape, &rank));
+    CHECK(rank == 3 && shape[0] == 1 && shape[1] == 28 && shape[2] == 28);
+    CHECK_OK(bdl_data_prepared_shape(data, "resize(14), pad(1)", shape, &rank));
+    CHECK(rank == 3 && shape[0] == 1 && shape[1] == 16 && shape[2] == 16);
+    CHECK_OK(bdl_data_prepared_shape(data, "none", shape, &rank));
+    CHECK(rank == 3 && shape[1] == 28);
+    CHECK_EQ_I64(bdl_data_prepared_shape(data, "resise(14)", shape, &rank), BDL_ERR_NOT_FOUND);
+    CHECK_STR_HAS(bdl_last_error(), "resize");
+    bdl_data_free(data);
+    bdl_context_free(context);
+}
+
+BDL_TEST_MAIN(training_depends_on_the_rows_and_not_on_how_they_came, a_sample_s_shape_follows_from_its_transform,
               given_models_are_trained_evaluated_and_predicted_in_place,
               labels_that_are_no_classes_are_refused_with_row_and_value,
               values_that_are_not_finite_are_refused_where_asked,

@@ -92,6 +92,9 @@ BDL_TEST(data_sets)
     REFUSES(bdl_data_open(o.context, "digits", NULL, &data));
     REFUSES(bdl_data_get_stats(o.data, NULL));
     REFUSES(bdl_data_shape(NULL, shape, &rank));
+    REFUSES(bdl_data_prepared_shape(NULL, NULL, shape, &rank));
+    REFUSES(bdl_data_prepared_shape(o.data, NULL, NULL, &rank));
+    REFUSES(bdl_data_prepared_shape(o.data, NULL, shape, NULL));
     REFUSES(bdl_data_shape(o.data, NULL, &rank));
     REFUSES(bdl_data_read(o.data, 0, 1, NULL, NULL));
     CHECK(data == NULL);

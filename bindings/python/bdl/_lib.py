@@ -142,6 +142,7 @@ SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
         "status", [c_void_p, POINTER(DataOptions), c_int64, c_void_p, c_void_p, c_void_p, c_void_p, _OUT],
     ),
     "bdl_data_open": ("status", [c_void_p, c_char_p, c_char_p, _OUT]),
+    "bdl_data_prepared_shape": ("status", [c_void_p, c_char_p, Shape, _I32]),
     "bdl_data_shape": ("status", [c_void_p, Shape, _I32]),
     "bdl_data_read": ("status", [c_void_p, c_int64, c_int64, c_void_p, c_void_p]),
     "bdl_data_get_stats": ("status", [c_void_p, POINTER(DataStats)]),

@@ -7,6 +7,7 @@ import ctypes
 import functools
 import json
 import os
+import weakref
 from collections.abc import Mapping, Sequence
 from ctypes import c_char_p, c_int32, c_void_p
 from typing import Any, Union
@@ -16,18 +17,25 @@ import numpy as np
 from bdl import _lib
 from bdl._arrays import Array, as_numpy, samples, view
 from bdl._context import Handle, context, create, long_call
-from bdl._described import plain, to_text
+from bdl._described import Reader, plain, to_text
 from bdl._graph import Input, Layer, Symbol, describe, kind_of, symbols
 from bdl._options import make_options
 from bdl._training import train
 from bdl.callbacks import Callbacks, History, as_callbacks
-from bdl.data._data import as_data, first_shape
+from bdl.data._data import Data, as_data, first_shape
 from bdl.errors import BdlInvalidArgumentError, BdlNotFoundError, BdlShapeError, BdlStateError
 from bdl.learner import Learner
 
 PathLike = Union[str, "os.PathLike[str]"]
 AT_ONCE = 256  # samples of a call of the C library in forward; Python looks for Ctrl-C in between
 LONG_VALUES = 1 << 18  # input values of a call that may take so long that Ctrl-C must be able to end it
+
+
+class _Viewed:
+    """What views of a model's weights hold on to: as long as it is there, so are they."""
+
+    def __init__(self, handle: Handle) -> None:
+        self.handle = handle
 
 
 class Model:
@@ -48,7 +56,7 @@ class Model:
     def _begin(self) -> None:
         self._handle: Handle | None = None
         self._is_closed = False
-        self._has_views = False
+        self._views: list[weakref.ref[_Viewed]] = []  # whoever has one may have written since the last call
 
     def _parse(self, graph: dict[str, Any], seed: int) -> None:
         text = json.dumps(graph).encode()
@@ -67,15 +75,20 @@ class Model:
         if self._handle is None:
             raise BdlStateError(
                 "this Sequential has no input shape yet: give input_shape=, call build((channels, height, width)), or "
-                "call it on arrays or fit it with arrays first"
+                "call it on arrays or fit it with arrays or a reader first"
             )
         return self._handle
+
+    def _see(self, x: Any, part: str, transform: Any) -> Any:
+        """What `x` is, opened if its samples' shape had to be known."""
+        return x
 
     def _prepare(self, sample_shape: Sequence[int]) -> Handle:
         """The C model, ready to compute."""
         handle = self._native()
-        if self._has_views:
+        if self._views:
             _lib.call("bdl_model_touch", handle.pointer)
+            self._views = [reference for reference in self._views if reference() is not None]
         return handle
 
     # ---- what it is ---------------------------------------------------------------------------------------------
@@ -124,7 +137,7 @@ class Model:
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickle and copy.deepcopy: the graph and the values instead of the C model."""
-        state = {**self.__dict__, "_has_views": False, "_handle": None}
+        state = {**self.__dict__, "_views": [], "_handle": None}
         if self._handle is not None:
             state["_saved"] = self.to_dict(), {name: values.copy() for name, values in self.state_dict().items()}
         return state
@@ -166,6 +179,7 @@ class Model:
             batch_size: Samples computed at once.
             options: Further ones of ``bdl predict``: transform, precision.
         """
+        x = self._see(x, "test", options.get("transform"))
         handle = self._prepare(first_shape(x) or ())
         data = as_data(x, None, part="test", name="x")
         values = make_options("predict", {"batch": batch_size, **options}, handle.context, Model.predict.__kwdefaults__)
@@ -195,6 +209,7 @@ class Model:
             metrics: One or several of ``bdl.metrics``, or their names.
             options: Further ones of ``bdl eval``: target, transform, precision.
         """
+        x = self._see(x, "test", options.get("transform"))
         handle = self._prepare(first_shape(x) or ())
         data = as_data(x, y, part="test", name="evaluate", classes=self._classes())
         values = make_options(
@@ -243,6 +258,7 @@ class Model:
             raise BdlInvalidArgumentError("epochs is 0, and neither iterations nor until says when training ends")
         if resume and checkpoint is None:
             raise BdlInvalidArgumentError("resume goes on from a checkpoint: give checkpoint=, the directory they are in")
+        x = self._see(x, "train", options.get("transform"))
         handle = self._prepare(first_shape(x) or ())
         classes = self._classes()
         data = as_data(x, y, part="train", name="fit", classes=classes)
@@ -275,7 +291,7 @@ class Model:
 
     # ---- weights ------------------------------------------------------------------------------------------------
 
-    def _tensors(self, n: int, function: str) -> dict[str, Array]:
+    def _tensors(self, n: int, function: str, owner: object) -> dict[str, Array]:
         handle = self._native()
         found = {}
         for i in range(n):
@@ -284,17 +300,19 @@ class Model:
                       ctypes.byref(data))
             dims = tuple(shape[: rank.value])
             count = int(np.prod(dims, dtype=np.int64))
-            found[(name.value or b"").decode()] = view(data.value or 0, count, dims, dtype.value == 1, handle)
+            found[(name.value or b"").decode()] = view(data.value or 0, count, dims, dtype.value == 1, owner)
         return found
 
     def parameters(self) -> dict[str, Array]:
         """The learned weights by name, as views: writing to them changes the model."""
-        self._has_views = True
-        return self._tensors(_lib.library().bdl_model_n_params(self._native().pointer), "bdl_model_param")
+        viewed = _Viewed(self._native())
+        self._views = [reference for reference in self._views if reference() is not None] + [weakref.ref(viewed)]
+        return self._tensors(_lib.library().bdl_model_n_params(viewed.handle.pointer), "bdl_model_param", viewed)
 
     def state_dict(self) -> dict[str, Array]:
         """Weights and running buffers by name, as views: writing to them changes the model."""
-        buffers = self._tensors(_lib.library().bdl_model_n_buffers(self._native().pointer), "bdl_model_buffer")
+        handle = self._native()
+        buffers = self._tensors(_lib.library().bdl_model_n_buffers(handle.pointer), "bdl_model_buffer", handle)
         return {**self.parameters(), **buffers}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -364,6 +382,12 @@ class Sequential(Model):
         elif self.input_shapes != [first.shape]:
             raise BdlShapeError(f"the model is built for samples of shape {self.input_shapes[0]}, not {first.shape}")
         return self
+
+    def _see(self, x: Any, part: str, transform: Any) -> Any:
+        if self._handle is None and not self._is_closed and isinstance(x, (Data, Reader, str)):
+            x = as_data(x, None, part=part, name="data")
+            self.build(x.prepared_shape(transform))
+        return x
 
     def _prepare(self, sample_shape: Sequence[int]) -> Handle:
         if sample_shape and self._handle is None and not self._is_closed:

@@ -182,6 +182,53 @@ def test_dlpack_goes_in_without_numpy():
     assert np.shares_memory(np.from_dlpack(y), y)
 
 
+def test_weights_are_prepared_anew_only_while_somebody_may_write_them(monkeypatch):
+    touched = []
+    call = bdl._lib.call
+    monkeypatch.setattr(bdl._lib, "call", lambda name, *rest: (touched.append(name), call(name, *rest))[1])
+    model = nn.Sequential(nn.Linear(2), input_shape=(3,))
+    x = np.ones((4, 3), np.float32)
+
+    def touches():
+        touched.clear()
+        result = model(x)
+        return touched.count("bdl_model_touch"), result
+
+    assert touches()[0] == 0
+    views = model.parameters()
+    part = next(iter(views.values()))[:1]  # a view of a view
+    del views
+    assert touches()[0] == 1
+    before = touches()[1]
+    part += 1
+    n, after = touches()
+    assert n == 1 and not np.array_equal(before, after)
+    part += 1
+    del part
+    n, last = touches()  # the last write still counts
+    assert n == 1 and not np.array_equal(after, last)
+    assert touches()[0] == 0
+    model.load_state_dict(model.state_dict())
+    assert [touches()[0] for _ in range(3)] == [1, 0, 0]
+
+
+@pytest.mark.parametrize("source", ["digits(count=40)", bdl.data.Digits(count=40)])
+def test_a_reader_builds_a_sequential(source):
+    def model():
+        return nn.Sequential(nn.Flatten(), nn.Linear(10))
+
+    trained = model()
+    trained.fit(source, epochs=1, verbose=0)
+    assert trained.input_shapes == [(1, 28, 28)]
+    evaluated = model()
+    assert evaluated.evaluate(bdl.data.open_data(source, "test"))["n"] == 40
+    resized = model()
+    resized.predict(source, transform="resize(14)")
+    assert resized.input_shapes == [(1, 14, 14)]
+    with pytest.raises(bdl.BdlError, match="y belongs to arrays"):
+        model().fit(source, np.zeros(40, int))
+
+
 def test_empty_batches_give_empty_results():
     assert bdl.models.lenet()(np.zeros((0, 1, 28, 28))).shape == (0, 10)
 

@@ -14,6 +14,7 @@ from bdl import _lib
 from bdl._arrays import Array, as_numpy
 from bdl._context import Handle, context, create
 from bdl._described import Reader
+from bdl._options import option_text
 from bdl.errors import BdlInvalidArgumentError, BdlShapeError, BdlUnsupportedError
 
 NONE, CLASS, FLOATS = 0, 1, 2
@@ -53,6 +54,13 @@ class Data:
         y = np.empty(n) if stats.n_classes > 0 else None
         _lib.call("bdl_data_read", self._handle.pointer, first, n, x.ctypes.data, None if y is None else y.ctypes.data)
         return x, None if y is None else y.astype(np.int64)
+
+    def prepared_shape(self, transform: Any = None) -> tuple[int, ...]:
+        """Shape of a sample as a model gets it: after a transform, by default the data's own."""
+        shape, rank = _lib.Shape(), ctypes.c_int32()
+        text = None if transform is None else os.fsencode(option_text(transform))
+        _lib.call("bdl_data_prepared_shape", self._handle.pointer, text, shape, ctypes.byref(rank))
+        return tuple(shape[: rank.value])
 
     @property
     def spilled_size(self) -> int:
