@@ -227,7 +227,10 @@ BDL_API bdl_status bdl_data_push_encoded(bdl_data *data, int64_t n, const void *
                                          const int64_t *sizes, const double *labels,
                                          const float *targets, const uint8_t *keys);
 
-/** Ends the pushes; the data can be used from now on. Data without rows are refused where they are used.
+/** Ends the pushes; the data can be used from now on. Data without rows are refused where they are used. Where more than
+ *  half of the memory that the process may use is in a file, it is written anew in the order of keys, which takes as much
+ *  room on the disk for that time; without it, rows are read as they came, and a warning is logged. BDL_ERR_CANCELLED
+ *  leaves the rows as they are: call it again.
  *  @since 0.1 */
 BDL_API bdl_status bdl_data_finish(bdl_data *data);
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "api/api.h"
+#include "base/cpu.h"
 
 static bdl_status new_data(bdl_context *context, bdl_data **data)
 {
@@ -100,6 +101,8 @@ bdl_status bdl_data_finish(bdl_data *data)
 {
     BDL__TRY(bdl__need_arguments(data != NULL, __func__));
     BDL__TRY(bdl__context_use(data->context));
+    /* what is smaller finds room in the page cache, and order is of no use there */
+    BDL__TRY(bdl__rows_sort(data->dataset, bdl__memory_usable() / 2, &data->context->cancel));
     return bdl__rows_finish(data->dataset);
 }
 

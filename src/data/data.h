@@ -219,6 +219,10 @@ bdl_status bdl__rows_create(const bdl_allocator *allocator, const bdl__log *log,
 /* Labels and values are checked first: a push that refuses a row adds none. After other failures the data set can
  * only be freed. `pool` may be NULL. */
 bdl_status bdl__rows_push(bdl__dataset *dataset, bdl__pool *pool, const bdl__rows *rows);
+/* Where at least so many bytes of rows are in a file, puts them in the order of their keys, which is that of reading but
+ * for chunks of neighbours. A file that cannot be written anew stays as it is, and a warning says so. To be called
+ * before bdl__rows_finish. */
+bdl_status bdl__rows_sort(bdl__dataset *dataset, int64_t least, const bdl__cancel *cancel);
 bdl_status bdl__rows_finish(bdl__dataset *dataset);
 bool bdl__rows_is_finished(const bdl__dataset *dataset);
 bdl_status bdl__rows_get_stats(const bdl__dataset *dataset, bdl__rows_stats *stats);

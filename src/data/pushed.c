@@ -325,6 +325,41 @@ bdl_status bdl__rows_push(bdl__dataset *dataset, bdl__pool *pool, const bdl__row
 
 /* ---- finishing ---- */
 
+static bdl_status sort_records(const bdl__dataset *dataset, pushed_state *state,
+                               const bdl__cancel *cancel)
+{
+    const size_t size = (size_t)state->n * sizeof(uint32_t);
+    void *order = NULL, *scratch = NULL;
+    bdl_status status;
+    BDL__TRY_DONE(status, bdl__alloc(dataset->allocator, size, &order));
+    BDL__TRY_DONE(status, bdl__alloc(dataset->allocator, size, &scratch));
+    BDL__TRY_DONE(status, bdl__sort_keys(dataset->allocator, state->keys, state->n, order, scratch));
+    BDL__TRY_DONE(status, bdl__records_sort(state->records, order, state->n, cancel));
+done:
+    bdl__free(dataset->allocator, order, size);
+    bdl__free(dataset->allocator, scratch, size);
+    return status;
+}
+
+bdl_status bdl__rows_sort(bdl__dataset *dataset, int64_t least, const bdl__cancel *cancel)
+{
+    BDL__TRY(need_open(dataset));
+    pushed_state *state = dataset->state;
+    if (bdl__records_spilled(state->records) < BDL__MAX(least, INT64_C(1)) || state->n >= UINT32_MAX) {
+        return BDL_OK;
+    }
+    const bdl_status status = sort_records(dataset, state, cancel);
+    if (status == BDL_ERR_IO) { /* nothing is lost */
+        if (dataset->log != NULL) {
+            BDL__LOG(dataset->log, BDL__LOG_WARNING,
+                     "data '%s': rows stay in the order of their arrival, which may be slow to read: %s",
+                     dataset->text, bdl_last_error());
+        }
+        return BDL_OK;
+    }
+    return status == BDL_OK ? BDL_OK : bdl__fail_in(status, "data '%s'", dataset->text);
+}
+
 /* Images are described by the first one, as those of files are. */
 static bdl_status describe_first_image(bdl__dataset *dataset)
 {

@@ -11,6 +11,9 @@
 
 #include "data/store.h"
 
+/* Rows that are neighbours in a sorted file: few beside a chunk, so that little is read with it that is not its own. */
+enum { RUN_ROWS = BDL__CHUNK_ROWS / 8 };
+
 /* How a record is laid out. */
 typedef struct layout {
     size_t values_size, targets_begin, size; /* size 0 = they differ, with values_size 0 */
@@ -201,12 +204,23 @@ bdl_status bdl__records_seal(bdl__records *records)
     return records->plain_rows != NULL ? bdl__store_seal(records->plain_rows) : BDL_OK;
 }
 
-/* ---- reading ---- */
-
 static int64_t count(const bdl__store *store)
 {
     return store != NULL ? bdl__store_count(store) : 0;
 }
+
+bdl_status bdl__records_sort(bdl__records *records, const uint32_t *order, int64_t n,
+                             const bdl__cancel *cancel)
+{
+    bdl__store *const packed = records->packed_rows, *const plain = records->plain_rows;
+    if (packed != NULL) {
+        BDL__TRY(bdl__store_sort(packed, order, n, 0, RUN_ROWS, cancel));
+    }
+    return plain != NULL ? bdl__store_sort(plain, order, n, count(packed), RUN_ROWS, cancel)
+                         : BDL_OK;
+}
+
+/* ---- reading ---- */
 
 bool bdl__records_is_packed(const bdl__records *records, int64_t i)
 {

@@ -41,6 +41,10 @@ typedef struct bdl__record {
     size_t targets_begin;
 } bdl__record;
 
+/* Puts what is in files in the order of these n records, as bdl__store_sort says. */
+bdl_status bdl__records_sort(bdl__records *records, const uint32_t *order, int64_t n,
+                             const bdl__cancel *cancel);
+
 bool bdl__records_is_packed(const bdl__records *records, int64_t i); /* record i: floats kept as bytes */
 /* Record i as it is kept. Any number of threads, each with its own buffer. */
 bdl_status bdl__records_read(const bdl__records *records, int64_t i, bdl__buffer *buffer,

@@ -24,6 +24,13 @@ void bdl__store_free(bdl__store *store); /* NULL ok; the file's space is free th
 bdl_status bdl__store_append(bdl__store *store, const void *row, size_t size);
 /* After the last row, before the first read: what is still in the write buffer goes to the file. */
 bdl_status bdl__store_seal(bdl__store *store);
+/* After the last row: writes the file anew so that rows which are neighbours in `order` lie together, in runs of run_rows.
+ * `order` are n numbers of rows of which this store has those from `first` on. It takes the file's size of the disk once
+ * more and 8 KiB of memory a run for as long as it lasts, and 4 bytes a row from then on. Nothing happens where rows are
+ * of any size or larger than 8 KiB: each is several pages of its own anyway. After a failure the store is as before;
+ * `cancel` may be NULL. */
+bdl_status bdl__store_sort(bdl__store *store, const uint32_t *order, int64_t n, int64_t first,
+                           int64_t run_rows, const bdl__cancel *cancel);
 
 /* Row i: in the store's memory, or read into `buffer`. Any number of threads, each with its own buffer. */
 bdl_status bdl__store_read(const bdl__store *store, int64_t i, bdl__buffer *buffer,

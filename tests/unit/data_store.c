@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "counting_allocator.h"
 #include "data/data_private.h"
 #include "data/store.h"
 #include "test.h"
@@ -248,6 +249,167 @@ BDL_TEST(rows_of_any_size_come_back)
     free(row);
 }
 
+/* ---- sorted files ----------------------------------------------------------------------------- */
+
+enum { SORTED_N = 1000, SORTED_SIZE = 24, RUN = 16, FIRST = 50 };
+
+static void sorted_row(int64_t i, char row[SORTED_SIZE])
+{
+    memset(row, 0, SORTED_SIZE);
+    snprintf(row, SORTED_SIZE, "row %lld", (long long)i);
+}
+
+/* A store whose first rows are in memory, and an order of its rows among others: 0 .. FIRST are elsewhere. */
+static bdl_status make_sorted(const bdl_allocator *allocator, uint32_t order[FIRST + SORTED_N],
+                              bdl__store **store)
+{
+    const bdl__store_options options = {
+        .row_size = SORTED_SIZE, .memory_limit = MIB / SORTED_SIZE * SORTED_SIZE, .directory = bdl_test_dir()};
+    char row[SORTED_SIZE];
+    BDL__TRY(bdl__store_create(allocator, &options, store));
+    const int64_t n_memory = MIB / SORTED_SIZE;
+    for (int64_t i = 0; i < n_memory + SORTED_N; i++) {
+        sorted_row(i, row);
+        BDL__TRY(bdl__store_append(*store, row, sizeof row));
+    }
+    for (int64_t i = 0; i < FIRST + SORTED_N; i++) {
+        order[i] = (uint32_t)(i * 457 % (FIRST + SORTED_N)); /* 457 and 1,050 have no divisor in common */
+        order[i] += order[i] < FIRST ? 0 : (uint32_t)n_memory;
+    }
+    return BDL_OK;
+}
+
+static bool has_all_rows(const bdl__store *store)
+{
+    bdl__buffer buffer = {.allocator = bdl__default_allocator()};
+    bool has_all = true;
+    for (int64_t i = 0; i < bdl__store_count(store) && has_all; i++) {
+        char want[SORTED_SIZE];
+        const void *row = NULL;
+        size_t size = 0;
+        sorted_row(i, want);
+        has_all = bdl__store_read(store, i, &buffer, &row, &size) == BDL_OK && size == SORTED_SIZE &&
+                  memcmp(row, want, size) == 0;
+    }
+    bdl__buffer_free(&buffer);
+    return has_all;
+}
+
+/* The bytes of the one file without a name that this process has below the test's directory. */
+static int64_t read_unnamed(char *bytes, size_t size)
+{
+    int64_t n = -1;
+    for (int fd = 3; fd < 64; fd++) {
+        char link[64], target[600] = "";
+        snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+        if (readlink(link, target, sizeof target - 1) > 0 && strstr(target, "/bdl-rows-")) {
+            CHECK_EQ_I64(n, -1);
+            n = (int64_t)pread(fd, bytes, size, 0);
+        }
+    }
+    return n;
+}
+
+BDL_TEST(neighbours_lie_together_in_a_sorted_file)
+{
+    uint32_t order[FIRST + SORTED_N];
+    static char bytes[(SORTED_N + 1) * SORTED_SIZE];
+    bdl__store *store = NULL;
+    REQUIRE_OK(make_sorted(bdl__default_allocator(), order, &store));
+    REQUIRE_OK(bdl__store_sort(store, order, FIRST + SORTED_N, FIRST, RUN, NULL));
+    CHECK(has_all_rows(store));
+    CHECK_EQ_I64(read_unnamed(bytes, sizeof bytes), SORTED_N * SORTED_SIZE);
+    int64_t at = 0;
+    for (int64_t i = 0; i < FIRST + SORTED_N; i++) { /* each row in the run of its place in the order */
+        const int64_t row = (int64_t)order[i] - FIRST;
+        char want[SORTED_SIZE];
+        if (row < MIB / SORTED_SIZE) {
+            continue;
+        }
+        sorted_row(row, want);
+        const int64_t begin = at / RUN * RUN, end = BDL__MIN(begin + RUN, (int64_t)SORTED_N);
+        bool is_there = false;
+        for (int64_t k = begin; k < end; k++) {
+            is_there = is_there || memcmp(bytes + k * SORTED_SIZE, want, SORTED_SIZE) == 0;
+        }
+        CHECK(is_there);
+        at++;
+    }
+    CHECK_EQ_I64(count_entries(bdl_test_dir()), 0);
+    bdl__store_free(store);
+}
+
+BDL_TEST(sorting_that_finds_no_memory_leaves_rows_as_they_are)
+{
+    counting_allocator counter;
+    uint32_t order[FIRST + SORTED_N];
+    for (int64_t n = 1; counting_allocator_start(&counter, n); n++) {
+        bdl__store *store = NULL;
+        bdl_status status = make_sorted(&counter.allocator, order, &store);
+        if (status == BDL_OK) {
+            status = bdl__store_sort(store, order, FIRST + SORTED_N, FIRST, RUN, NULL);
+            CHECK(has_all_rows(store));
+        }
+        CHECK_EQ_I64(status, counter.refused ? BDL_ERR_OUT_OF_MEMORY : BDL_OK);
+        bdl__store_free(store);
+    }
+}
+
+static void keep_line(void *user, int level, const char *line)
+{
+    (void)level;
+    snprintf(user, 1000, "%s", line);
+}
+
+/* Pushes rows, then sorts them where files may have `most` bytes, after a try that is cancelled: gives whether rows are
+ * right, and the log's line. */
+static bool sort_within(const char *directory, rlim_t most, char line[1000])
+{
+    enum { N = 1700 };
+    const bdl__log log = {.fn = keep_line, .user = line, .level = BDL__LOG_WARNING};
+    bdl__rows_options options = float_rows(COUNT);
+    bdl__dataset *data = NULL;
+    const struct rlimit limit = {most, most};
+    const bdl__cancel cancel = {.is_asked = 1};
+    int64_t n_read = 0;
+    bool is_right = false;
+    options.memory_limit = MIB; /* rows in memory, too */
+    options.spill_directory = directory;
+    CHECK_OK(bdl__rows_create(bdl__default_allocator(), &log, &options, &data));
+    CHECK_OK(push_many(data, N));
+    CHECK_EQ_I64(bdl__rows_sort(data, 0, &cancel), BDL_ERR_CANCELLED);
+    (void)signal(SIGXFSZ, SIG_IGN);
+    CHECK_EQ_I64(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    CHECK_OK(bdl__rows_sort(data, 0, NULL));
+    CHECK_OK(bdl__rows_finish(data));
+    (void)read_epoch(data, &n_read, &is_right);
+    bdl__dataset_free(data);
+    return is_right && n_read == N;
+}
+
+BDL_TEST(pushed_rows_are_the_same_in_a_sorted_file)
+{
+    char line[1000] = "";
+    CHECK(sort_within(bdl_test_dir(), RLIM_INFINITY, line));
+    CHECK_STR_EQ(line, "");
+}
+
+static int sort_on_full_disk(const char *directory)
+{
+    char line[1000] = "";
+    const bool is_right = sort_within(directory, MIB, line);
+    return is_right && strstr(line, "data 'rows': rows stay in the order of their arrival") &&
+                   strstr(line, strerror(EFBIG)) && strstr(line, directory)
+               ? 0
+               : 1;
+}
+
+BDL_TEST(a_disk_too_small_to_sort_on_is_a_warning)
+{
+    CHECK_EQ_I64(in_child(sort_on_full_disk, bdl_test_dir()), 0);
+    CHECK_EQ_I64(count_entries(bdl_test_dir()), 0);
+}
+
 /* ---- pushed rows train what the reader's train ------------------------------------------------ */
 
 static bdl_status train_on(const bdl__dataset *data, bdl__pool *pool, char hex[65])
@@ -339,4 +501,7 @@ BDL_TEST(pushed_rows_train_what_a_reader_trains)
 BDL_TEST_MAIN(memory_stays_below_the_limit_with_four_times_the_rows,
               nothing_is_left_of_a_killed_process, a_full_disk_is_an_error_that_says_where,
               a_directory_that_is_none_is_named, rows_of_any_size_come_back,
+              neighbours_lie_together_in_a_sorted_file,
+              sorting_that_finds_no_memory_leaves_rows_as_they_are,
+              pushed_rows_are_the_same_in_a_sorted_file, a_disk_too_small_to_sort_on_is_a_warning,
               pushed_rows_train_what_a_reader_trains)

@@ -12,7 +12,7 @@ import numpy as np
 
 from bdl import _lib
 from bdl._arrays import Array, as_numpy
-from bdl._context import Handle, context, create
+from bdl._context import Handle, context, create, long_call
 from bdl._described import Reader
 from bdl._options import option_text
 from bdl.errors import BdlInvalidArgumentError, BdlShapeError, BdlUnsupportedError
@@ -179,7 +179,8 @@ def from_batches(batches: Iterable[Any], *, classes: int = 0, name: str = "data"
         _lib.call("bdl_data_push", handle.pointer, len(values), values.ctypes.data, numbers, targets, None)
     if handle is None:
         raise BdlInvalidArgumentError(f"{name}: there are no batches")
-    _lib.call("bdl_data_finish", handle.pointer)
+    pushed = handle
+    long_call(pushed, lambda: _lib.call("bdl_data_finish", pushed.pointer))
     return Data(handle)
 
 

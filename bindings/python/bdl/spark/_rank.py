@@ -152,14 +152,19 @@ class _Data:
             return {"rows": 0, "xor": "00" * 16, "sum": "00" * 16}
         return _native.keys(self.handles[TRAINING])
 
-    def finish(self, everyone: list[dict[str, Any]]) -> None:
-        """Ends the pushes. Ranks without rows learn from the others what rows look like."""
+    def end(self) -> None:
+        """Ends the pushes; rows that went to a large file are put in order there, before the others wait."""
+        for handle in self.handles.values():
+            _native.call("bdl_data_finish", handle.pointer)
+
+    def complete(self, everyone: list[dict[str, Any]]) -> None:
+        """Ranks without rows learn from the others what rows look like."""
         forms = [one["form"] for one in everyone if one["form"] is not None]
         if any(form != forms[0] for form in forms):
             raise BdlShapeError(f"rows of one shape are needed, found {', '.join(str(f['shape']) for f in forms)}")
         for kind in (TRAINING, VALIDATION)[: 2 if self.job.validates else 1]:
-            made = self.handles.get(kind) or self._make(kind, forms[0])
-            _native.call("bdl_data_finish", made.pointer)
+            if kind not in self.handles:
+                _native.call("bdl_data_finish", self._make(kind, forms[0]).pointer)
 
     def close(self) -> None:
         """Frees the rows."""
@@ -279,6 +284,7 @@ class _Rank:
                 data = _Data(context, self.job)
                 stack.callback(data.close)
                 self._take(batches, data)
+                data.end()
                 group = self._listen(context)
                 stack.callback(group.close)
             except (BdlError, MemoryError) as error:  # the others wait at the rendezvous: told there, all end
@@ -289,7 +295,7 @@ class _Rank:
                                    "seen": self.record.read()})
             _native.connect(group, [one["address"] for one in everyone])
             self._check_rows(everyone)
-            data.finish(everyone)
+            data.complete(everyone)
             self.spilled = data.spilled()
             yield from self._train(context, group, data)
             self.record.remove()
