@@ -7,6 +7,7 @@ more, at the latest when the interpreter ends, the newest first. A forked child 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import os
@@ -20,7 +21,7 @@ from typing import Any, NoReturn, TypeVar
 
 from bdl import _lib
 from bdl._schema_gen import SCHEMA_SHA256
-from bdl.errors import BdlForkedError, BdlInvalidArgumentError, BdlStateError, BdlUnsupportedError
+from bdl.errors import BdlCancelledError, BdlForkedError, BdlInvalidArgumentError, BdlStateError, BdlUnsupportedError
 
 T = TypeVar("T")
 POLL_SECONDS = 0.1  # how often a waiting main thread looks for Ctrl-C
@@ -113,44 +114,108 @@ def create(free: str, name: str, *arguments: Any, parent: Handle | None = None) 
     return Handle(pointer, free, parent if parent is not None else context())
 
 
-class _Call(threading.Thread):
-    """A call on a thread of its own; what it wants done on the caller's thread comes through `requests`."""
+class _Request:
+    """What a call wants done on the caller's thread, once, even where that is interrupted before it could answer."""
 
-    def __init__(self, function: Callable[[], object]) -> None:
-        super().__init__(daemon=True)
+    def __init__(self, function: Callable[[], None]) -> None:
         self.function = function
-        self.requests: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self.round: int | None = None  # of the caller's serving in which it was begun
+        self.answers: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
+
+    def run(self, round_: int) -> None:
+        self.round = round_
+        error = None
+        try:
+            self.function()
+        except Exception as raised:
+            error = raised
+        finally:
+            self.answers.put(error)
+
+
+class _Call(threading.Thread):
+    """A call on a thread of its own, where no signal raises; what it wants done on the caller's thread is `request`.
+
+    Python may raise KeyboardInterrupt between any two steps of the caller, also while it waits for the end. So the call
+    keeps all that it uses, cleans up behind itself, and does not need the caller to do so.
+    """
+
+    def __init__(self, function: Callable[[], object], end: Callable[[], None], after: Callable[[], None]) -> None:
+        super().__init__()
+        self.function = function
+        self.end = end  # asks the call to end
+        self.after = after  # follows the call if it was asked to
+        self.request: _Request | None = None
+        self.wake: queue.SimpleQueue[None] = queue.SimpleQueue()  # says that there is something to see
         self.result: object = None
         self.error: BaseException | None = None
+        self.turn = threading.Lock()  # of these:
+        self.has_begun = self.is_called_off = self.is_cancelled = self.has_ended = False
+        self.round = 0  # how often the caller has begun to serve; what it had begun before is over
+        self.is_left = False  # it does not serve any more
 
     def run(self) -> None:
+        with self.turn:
+            if self.is_called_off:
+                return
+            self.has_begun = True
         try:
             self.result = self.function()
         except BaseException as error:  # handed to the caller's thread
             self.error = error
-        self.requests.put(None)
+        with self.turn:
+            if self.is_cancelled:
+                self.after()
+            self.has_ended = True
+        self.wake.put(None)
 
     def serve(self) -> None:
         """Does what is asked for until the call has ended."""
-        while True:
-            try:
-                request = self.requests.get(timeout=POLL_SECONDS)
-            except queue.Empty:
-                if self.is_alive():
-                    continue
-                return
-            if request is None:
-                return
-            request()
+        self.round += 1
+        while not self.has_ended:
+            request = self.request
+            if request is not None and request.round is None:
+                request.run(self.round)
+                continue
+            with contextlib.suppress(queue.Empty):
+                self.wake.get(timeout=POLL_SECONDS)
+
+    def cancel(self) -> None:
+        """Ends the call, or lets it not begin: start may have been interrupted."""
+        with self.turn:
+            if not self.has_begun:
+                self.is_called_off = self.has_ended = True
+            elif not self.has_ended:
+                self.is_cancelled = True
+                self.end()
 
     def finish(self) -> None:
-        """As serve, and lets nothing end the wait: C works in the arrays of who called."""
-        while self.is_alive():
+        """As cancel and serve, and a further Ctrl-C does not end the wait."""
+        while not self.has_ended:
             try:
+                self.cancel()
                 self.serve()
-                self.join()
             except BaseException:  # such as a second Ctrl-C: the first has cancelled the call
                 continue
+
+    def ask(self, function: Callable[[], None]) -> None:
+        """Lets the caller's thread run `function`, and waits for it."""
+        request = self.request = _Request(function)
+        self.wake.put(None)
+        while True:
+            try:
+                error = request.answers.get(timeout=POLL_SECONDS)
+            except queue.Empty:
+                if self.is_left or request.round is not None and request.round < self.round:
+                    raise BdlCancelledError("the thread that began this call was interrupted") from None
+                continue
+            if error is not None:
+                raise error
+            return
+
+    def leave(self) -> None:
+        """Nobody serves from here on."""
+        self.is_left = True
 
 
 def on_caller_thread(function: Callable[[], None]) -> None:
@@ -159,43 +224,30 @@ def on_caller_thread(function: Callable[[], None]) -> None:
     if not isinstance(current, _Call):
         function()
         return
-    done = threading.Event()
-    errors: list[BaseException] = []
-
-    def request() -> None:
-        try:
-            function()
-        except Exception as error:
-            errors.append(error)
-        finally:
-            done.set()
-
-    current.requests.put(request)
-    done.wait()
-    if errors:
-        raise errors[0]
+    current.ask(function)
 
 
 def long_call(handle: Handle, function: Callable[[], T], end: Callable[[], None] | None = None) -> T:
     """Runs a call that may take long. On the main thread, where Python handles signals, it runs on another thread
     while this one waits: Ctrl-C ends it, and KeyboardInterrupt is raised when it has ended. Without `end`, which ends
-    this call alone, all calls of the context are cancelled."""
+    this call alone, all calls of the context are cancelled. What the call uses must be held by `function`."""
     if threading.current_thread() is not threading.main_thread():
         return function()
-    pointer = handle.context.pointer
-    running = _Call(function)
+    context = handle.context
+    library = _lib.library()
+    if end is None:
+        running = _Call(function, lambda: library.bdl_context_cancel(context.pointer),
+                        lambda: library.bdl_context_clear_cancel(context.pointer))
+    else:
+        running = _Call(function, end, lambda: None)
     try:
         running.start()
         running.serve()
     except BaseException:
-        if end is None:
-            _lib.library().bdl_context_cancel(pointer)
-        else:
-            end()
         running.finish()
-        if end is None:
-            _lib.library().bdl_context_clear_cancel(pointer)
         raise
+    finally:
+        running.leave()
     running.join()
     if running.error is not None:
         raise running.error

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -27,9 +28,11 @@ def _values(event: Any) -> dict[str, float]:
 class Run:
     """One call of fit."""
 
-    def __init__(self, model: Any, trainer: Handle, callbacks: list[Callback], verbose: int) -> None:
+    def __init__(self, model: Any, callbacks: list[Callback], verbose: int) -> None:
         self.model = model
-        self.trainer = trainer
+        self.lock = threading.Lock()  # of the next two
+        self.trainer: Handle | None = None  # between its creation and its end
+        self.is_ended = False  # no further iteration is wanted
         self.callbacks = callbacks
         for callback in callbacks:
             callback.stop = False  # of an earlier run
@@ -57,10 +60,20 @@ class Run:
     def stop(self) -> None:
         """Ends training after the running iteration."""
         self.is_stopped = True
-        self._end()
+        self.end()
 
-    def _end(self) -> None:
-        _lib.library().bdl_trainer_stop(self.trainer.pointer)
+    def end(self) -> None:
+        """As stop, where it is no way to end well."""
+        with self.lock:
+            self.is_ended = True
+            if self.trainer is not None:
+                _lib.library().bdl_trainer_stop(self.trainer.pointer)
+
+    def _set_trainer(self, trainer: Handle | None) -> None:
+        with self.lock:
+            self.trainer = trainer
+            if self.is_ended and trainer is not None:
+                _lib.library().bdl_trainer_stop(trainer.pointer)
 
     def _handle(self, event: Any) -> None:
         kind = event.kind
@@ -102,12 +115,11 @@ class Run:
             self.error = error
             self.stop()
 
-    def train(self) -> None:
+    def _run(self, trainer: Handle) -> None:
         """Runs the trainer; a stop that was asked for is no error."""
-        pointer = self.trainer.pointer
         function = _lib.EventFunction(self.on_event)
         try:
-            long_call(self.trainer, lambda: _lib.call("bdl_trainer_run", pointer, function, None), self._end)
+            _lib.call("bdl_trainer_run", trainer.pointer, function, None)
         except BdlCancelledError:
             if not self.is_stopped:
                 raise
@@ -116,27 +128,35 @@ class Run:
         if self.is_stopped:
             self.history.reason = "stopped"
 
+    def train(self, handle: Handle, options: Handle, data: Handle, validation: Handle | None) -> None:
+        """The trainer's whole life. On the thread of a long call nothing can come between its steps."""
+        if not handle.in_training.acquire(blocking=False):
+            raise BdlStateError(
+                "this model is being trained already, on another thread or by the fit that calls this one"
+            )
+        try:
+            trainer = create(
+                "bdl_trainer_free", "bdl_trainer_create_on", handle.context.pointer, options.pointer, handle.pointer,
+                data.pointer, None if validation is None else validation.pointer, parent=handle,
+            )
+            try:
+                self._set_trainer(trainer)
+                self._run(trainer)
+                hexadecimal = ctypes.create_string_buffer(65)
+                _lib.library().bdl_trainer_fingerprint(trainer.pointer, hexadecimal)
+                self.history.fingerprint = hexadecimal.value.decode()
+            finally:
+                self._set_trainer(None)
+                trainer.close()
+        finally:
+            handle.in_training.release()
+
 
 def train(model: Any, handle: Handle, options: Handle, data: Handle, validation: Handle | None,
           callbacks: list[Callback], verbose: int) -> History:
     """Trains the model in place."""
-    if not handle.in_training.acquire(blocking=False):
-        raise BdlStateError("this model is being trained already, on another thread or by the fit that calls this one")
-    try:
-        trainer = create(
-            "bdl_trainer_free", "bdl_trainer_create_on", handle.context.pointer, options.pointer, handle.pointer,
-            data.pointer, None if validation is None else validation.pointer, parent=handle,
-        )
-        run = Run(model, trainer, callbacks, verbose)
-        try:
-            run.train()
-            hexadecimal = ctypes.create_string_buffer(65)
-            _lib.library().bdl_trainer_fingerprint(trainer.pointer, hexadecimal)
-            run.history.fingerprint = hexadecimal.value.decode()
-        finally:
-            trainer.close()
-    finally:
-        handle.in_training.release()
+    run = Run(model, callbacks, verbose)
+    long_call(handle, lambda: run.train(handle, options, data, validation), run.end)
     for callback in callbacks:
         with contextlib.suppress(StopTraining):  # it has stopped
             callback.on_train_end(run.history)

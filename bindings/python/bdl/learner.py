@@ -43,15 +43,17 @@ class Learner:
         self._n = 0
 
     def _compute(self, name: str, *arguments: Any) -> None:
-        """A call that Ctrl-C ends, all gradients staying as they were."""
-        long_call(self._handle, lambda: _lib.call(name, self._handle.pointer, *arguments))
+        """A call that Ctrl-C ends, all gradients staying as they were; it keeps the arrays that it is given."""
+        long_call(self._handle, lambda: _lib.call(
+            name, self._handle.pointer, *(a.ctypes.data if isinstance(a, np.ndarray) else a for a in arguments)
+        ))
 
     def forward(self, x: Any) -> Array:
         """The outputs for a batch as in training: dropout drops, batch normalization uses the batch."""
         self.model._prepare(self._input)
         source = samples(x, self._input, "x")
         result = np.empty((len(source), *self._output), np.float32)
-        self._compute("bdl_learner_forward", len(source), source.ctypes.data, result.ctypes.data)
+        self._compute("bdl_learner_forward", len(source), source, result)
         self._n = len(source)
         return result
 
@@ -62,7 +64,7 @@ class Learner:
         if len(source) != self._n:
             raise BdlShapeError(f"grad: expected {self._n} samples as in forward, found {len(source)}")
         result = np.empty((self._n, *self._input), np.float32)
-        self._compute("bdl_learner_backward", source.ctypes.data, result.ctypes.data)
+        self._compute("bdl_learner_backward", source, result)
         return result
 
     def loss(self, x: Any, y: Any) -> float:
@@ -76,9 +78,8 @@ class Learner:
             raise BdlShapeError(f"y: expected {(len(source), *self._output)}, found {labels.shape}")
         result = c_double()
         self._compute(
-            "bdl_learner_loss", len(source), source.ctypes.data,
-            labels.ctypes.data if kind == CLASS else None, labels.ctypes.data if kind == FLOATS else None,
-            ctypes.byref(result),
+            "bdl_learner_loss", len(source), source, labels if kind == CLASS else None,
+            labels if kind == FLOATS else None, ctypes.byref(result),
         )
         return result.value
 

@@ -511,6 +511,65 @@ except KeyboardInterrupt:
     assert result.stdout == "interrupted [True] (4, 2)\n", result.stdout + result.stderr
 
 
+# Ctrl-C before the nth line of the package that a fit runs on the main thread; then a second one while it is being ended.
+ANYWHERE = """
+import sys, threading, time
+import numpy as np
+import bdl
+from bdl import _context, _training, nn
+files = _context.__file__, _training.__file__
+x, y = np.random.default_rng(1).random((64, 5), np.float32), np.arange(64) % 3
+model = nn.Sequential(nn.Linear(3), input_shape=(5,))
+
+def interrupt_at(n):
+    passed = 0
+
+    def trace(frame, event, argument):
+        nonlocal passed
+        if frame.f_code.co_filename not in files or frame.f_code.co_name == "_free":
+            return None  # what is raised where objects are freed is only printed
+        passed += event == "line"
+        if passed == n:
+            raise KeyboardInterrupt  # which ends tracing
+        return trace
+
+    sys.settrace(trace)
+
+class Watch(bdl.callbacks.Callback):
+    def on_step(self, iteration, values):
+        pass
+
+def fit_again():
+    for _ in range(600):
+        try:
+            return model.fit(x, y, epochs=1, verbose=0).reason
+        except bdl.errors.BdlStateError:  # the fit before is still ending, by itself
+            time.sleep(0.1)
+
+finish = _context._Call.finish
+for second in (0, 1, 3, 6, 10):
+    def finish_interrupted(call):
+        if second:
+            interrupt_at(second)
+        finish(call)
+
+    _context._Call.finish = finish_interrupted
+    for first in range(1, 70):
+        try:
+            interrupt_at(first)
+            model.fit(x, y, epochs=1000000, batch_size=16, callbacks=Watch(), verbose=0)
+        except KeyboardInterrupt:
+            sys.settrace(None)
+        assert fit_again() == "epochs", (first, second)
+print("went on")
+"""
+
+
+def test_ctrl_c_may_come_at_any_line_of_a_fit(child):
+    done = child(ANYWHERE, timeout=120)
+    assert done.stdout == "went on\n", done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("call", ["forward", "predict"])
 def test_ctrl_c_ends_computing(child, call):
     done = child(
