@@ -48,6 +48,7 @@ typedef struct launch {
     bool quiet;
     uint8_t secret[SECRET_SIZE];
     child children[MOST_RANKS];
+    bool has_met;    /* every rank knows where the others are */
     double deadline; /* for all to end, once one has failed; 0 = none has */
 } launch;
 
@@ -295,6 +296,7 @@ static void introduce(launch *l)
         (void)close(l->children[r].orders);
         (void)close(l->children[r].answers);
     }
+    l->has_met = is_complete;
 }
 
 /* ---- watching ----------------------------------------------------------------------------------- */
@@ -402,10 +404,10 @@ static void watch(launch *l)
     }
 }
 
-/* Rank 0's code; of a rank that failed alone, that one's. */
+/* Rank 0's code; of a rank that failed alone, that one's; of ranks that a signal kept from meeting, the signal's. */
 static int exit_code(const launch *l)
 {
-    int code = EXIT_FINE;
+    int code = !l->has_met && stopped ? 128 + (int)stopped : EXIT_FINE;
     for (int r = 0; r < l->n && code == EXIT_FINE; r++) {
         const int status = l->children[r].status;
         code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);

@@ -70,8 +70,8 @@ static int meet_others(const place *p, bdl_group *group)
             code = lost_launcher();
         }
     }
-    if (code == EXIT_FINE && bdl_group_connect(group, addresses) != BDL_OK) {
-        code = report_error(BDL_ERR_IO);
+    if (code == EXIT_FINE) {
+        code = finish(bdl_group_connect(group, addresses));
     }
     free(addresses);
     free(text);

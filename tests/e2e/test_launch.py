@@ -122,6 +122,20 @@ def ctrl_c_saves_and_one_process_goes_on():
 
 
 @case
+def ctrl_c_at_the_start_ends_all_ranks():
+    """Some ranks watch for signals then, and some do not yet; some know the others, and some wait for them."""
+    for i in range(16):
+        number = signal.SIGTERM if i % 2 else signal.SIGINT
+        process = start("launch", "-n", 3, "--", *LONG, "--epochs", 1000000)
+        ranks = ranks_of(process)
+        time.sleep(i * 0.002)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+        equal((i, process.returncode, err.decode()), (i, 128 + number, err.decode()))
+        equal([pid for pid in ranks if os.path.exists(f"/proc/{pid}")], [])
+
+
+@case
 def a_chosen_number_of_shards_is_kept_and_told():
     want = same_everywhere([*LENET, "--shards", 3], (2, 3))
     equal(want["shards"], 3)
