@@ -204,9 +204,17 @@ static void pack_segment(bdl__exec *exec, const bdl__segment *segment, int worke
     bdl__barrier_wait(&exec->barrier, n_workers);
 }
 
+static bool has_failed(const bdl__exec *exec)
+{
+    return atomic_load(&exec->plan->failure.error) != NULL;
+}
+
 /* Once one call has been left out, so are all that follow: the results are worth nothing. */
 static bool must_leave_out(bdl__exec *exec)
 {
+    if (has_failed(exec)) {
+        return true;
+    }
     if (!exec->batch.cancel) {
         return false;
     }
@@ -344,7 +352,7 @@ static void meet_ranks(bdl__exec *exec, const bdl__segment *segment, int worker,
         bdl__exec_tell_ready(exec, segment);
         exec->status = bdl__exec_exchange(exec, segment);
         exec->calls_hook = exec->hook && segment->leaf_count > 0 && exec->status == BDL_OK &&
-                           !exec->is_cancelled;
+                           !exec->is_cancelled && !has_failed(exec);
     }
     bdl__barrier_wait(&exec->barrier, n_workers);
     if (exec->status == BDL_OK) {
@@ -407,6 +415,9 @@ static void run_worker(void *arg, int worker)
             return;
         }
     }
+    if (has_failed(exec)) {
+        return; /* other ranks learn of it from whoever called */
+    }
     agree_on_cancel(exec, worker, n_workers);
     if (exec->status == BDL_OK && exec->hook && !exec->is_cancelled) {
         /* all workers see the same: calls have ended */
@@ -463,6 +474,9 @@ bdl_status bdl__exec_run(bdl__exec *exec, const bdl__exec_batch *batch, bdl__exe
     exec->hook_arg = hook_arg;
     exec->reduce = batch->reduce;
     exec->status = BDL_OK;
+    if (exec->plan->n_steps > 0) {
+        atomic_store(&exec->plan->steps[0].step.failure->error, NULL);
+    }
     place_memory(exec);
     if (exec->reduce) {
         BDL__TRY(bdl__exec_reserve_nodes(exec));
@@ -473,10 +487,15 @@ bdl_status bdl__exec_run(bdl__exec *exec, const bdl__exec_batch *batch, bdl__exe
     }
     const uint64_t version = exec->model->weights_version;
     BDL__TRY(bdl__pool_run(exec->pool, run_worker, exec));
-    exec->packed_version = version;
-    if (exec->is_cancelled && changes_buffers) {
+    const char *const failure = atomic_load(&exec->plan->failure.error);
+    if (!failure) {
+        exec->packed_version = version;
+    }
+    if ((exec->is_cancelled || failure) && changes_buffers) {
         memcpy(exec->model->buffers, exec->buffers_before, buffers_size(exec));
     }
+    BDL__CHECK(!failure, BDL_ERR_OUT_OF_MEMORY, "layer '%s': %s: %s", exec->plan->failure.name,
+               exec->plan->failure.library, failure);
     BDL__TRY(exec->status); /* of an exchange, which this thread has made */
     BDL__CHECK(!exec->is_cancelled, BDL_ERR_CANCELLED, "cancelled");
     return BDL_OK;

@@ -2,8 +2,6 @@
 /* Steps that compute through oneDNN: see dnnl_step.h. */
 #include "layers/dnnl_step.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Channels of a piece at least, and a multiple of them: what oneDNN's kernels keep in registers at once. */
@@ -33,6 +31,7 @@ bdl_status bdl__dnnl_step_add(bdl__planner *planner, bdl__step *step, bdl__dnnl_
         BDL__TRY(bdl__plan_alloc(planner, sizeof **mine, &memory));
         *mine = memory;
         (*mine)->table = table;
+        (*mine)->step = step;
     }
     bdl__dnnl_op *const op = &(*mine)->op[conv->direction];
     bdl__dnnl_conv piece = *conv;
@@ -61,12 +60,11 @@ static int64_t n_pieces(const bdl__dnnl_step *mine, bdl__dnnl_direction directio
     return direction == BDL__DNNL_FORWARD ? mine->n_pieces : 1;
 }
 
-/* The hooks of a layer cannot fail, and oneDNN's calls only fail here when memory has run out. */
-static void must(const char *error)
+/* oneDNN's calls only fail here when memory has run out. */
+static void check(const bdl__dnnl_step *mine, const char *error)
 {
     if (error) {
-        fprintf(stderr, "bdl: oneDNN: %s\n", error);
-        abort();
+        bdl__step_fail(mine->step, "oneDNN", error);
     }
 }
 
@@ -78,7 +76,7 @@ void bdl__dnnl_step_pack(const bdl__step *step, const bdl__dnnl_step *mine,
     const bdl__dnnl_op *const op = &mine->op[direction];
     const int64_t n = begin <= unit && unit < end ? n_pieces(mine, direction) : 0;
     for (int64_t i = 0; i < n; i++) {
-        must(mine->table->pack(op, weights + i * mine->piece_weights,
+        check(mine, mine->table->pack(op, weights + i * mine->piece_weights,
                                (char *)packed + (size_t)i * op->packed_size));
     }
 }
@@ -93,7 +91,7 @@ bdl_status bdl__dnnl_step_book(bdl__planner *planner, bdl__step *step, const bdl
 void bdl__dnnl_step_run(const bdl__dnnl_step *step, bdl__dnnl_direction direction,
                         const bdl__dnnl_call *call)
 {
-    must(step->table->execute(&step->op[direction], call));
+    check(step, step->table->execute(&step->op[direction], call));
 }
 
 void bdl__dnnl_step_forward(const bdl__dnnl_step *step, const bdl__cx *cx, const float *bias)

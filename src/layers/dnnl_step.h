@@ -10,6 +10,7 @@
  * packed[0], those of backward data packed[1]. */
 typedef struct bdl__dnnl_step {
     const bdl__dnnl_table *table;
+    const bdl__step *step; /* whose it is */
     bool has[3];
     const char *name[3]; /* "onednn_bf16" or "onednn" */
     bdl__dnnl_op op[3];
@@ -39,7 +40,7 @@ void bdl__dnnl_step_pack(const bdl__step *step, const bdl__dnnl_step *mine,
 bdl_status bdl__dnnl_step_book(bdl__planner *planner, bdl__step *step, const bdl__dnnl_step *mine,
                                bdl__dnnl_direction direction, bdl__pack_fn pack);
 
-/* Runs an op. It cannot fail but for lack of memory within oneDNN, which ends the process. */
+/* Runs an op. What fails, for lack of memory within oneDNN, is told by bdl__step_fail. */
 void bdl__dnnl_step_run(const bdl__dnnl_step *step, bdl__dnnl_direction direction,
                         const bdl__dnnl_call *call);
 

@@ -209,3 +209,12 @@ void bdl__merge_moments(double *into, const double *from, int64_t n)
         into[i] = count;
     }
 }
+
+void bdl__step_fail(const bdl__step *step, const char *library, const char *error)
+{
+    const char *none = NULL;
+    if (atomic_compare_exchange_strong(&step->failure->error, &none, error)) {
+        step->failure->library = library;
+        step->failure->name = step->name; /* read when all workers have ended */
+    }
+}

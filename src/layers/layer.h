@@ -14,6 +14,8 @@
 #ifndef BDL_LAYERS_LAYER_H
 #define BDL_LAYERS_LAYER_H
 
+#include <stdatomic.h>
+
 #include "base/cpu.h"
 #include "base/rng.h"
 #include "schema/schema.h"
@@ -75,6 +77,13 @@ typedef enum bdl__precision {
 struct bdl__layer;
 typedef struct bdl__planner bdl__planner; /* opaque: in plan/ */
 
+/* Hooks cannot fail, but what they call may lack memory. The first to fail in a run is noted, and the run with it. */
+typedef struct bdl__failure {
+    _Atomic(const char *) error; /* static text; NULL = none */
+    const char *library;         /* that said so */
+    const char *name;            /* of the node */
+} bdl__failure;
+
 typedef struct bdl__step {
     const struct bdl__layer *layer;
     const void *params;
@@ -95,6 +104,7 @@ typedef struct bdl__step {
     size_t scalar_size;  /* bytes of a scalar */
     int64_t global_batch;
     bool few_samples; /* prediction of a few samples by a large net: one sample a part, see plan.h */
+    bdl__failure *failure; /* the plan's; see bdl__step_fail */
 
     /* Set by the layer's plan hook. */
     const char *impl;          /* "direct", "winograd4": printed by inspect --plan */
@@ -105,6 +115,9 @@ typedef struct bdl__step {
     int n_forward_passes;      /* 0 is taken as 1; see bdl__plan_sums */
     int n_backward_passes;
 } bdl__step;
+
+/* Called in forward, backward or packing by any worker: the run's results are of no use. */
+void bdl__step_fail(const bdl__step *step, const char *library, const char *error);
 
 /* Zeroed memory that lives as long as the plan. */
 bdl_status bdl__plan_alloc(bdl__planner *planner, size_t size, void **memory);
