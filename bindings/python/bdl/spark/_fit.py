@@ -39,7 +39,7 @@ FIRST_LEG_SECONDS = 60.0
 PROGRESS_SECONDS = 10.0  # between lines of progress inside a leg
 OVERHEAD_SHARE = 0.02  # of a leg's time that its start and the exchange of rows may take
 SECRET_BYTES = 32
-SHARD_ROWS = 16  # of a batch, which a worker takes together
+SHARD_ROWS = 16  # of a batch, of which workers take whole shards
 MOST_RANKS = re.compile(r"cannot be shared by \d+ ranks: use at most (\d+) rank")  # the library on a batch, or on all rows
 OPTIONS = {  # Params that are options of `bdl train`, by their names there
     "batchSize": "batch", "shards": "shards", "epochs": "epochs", "iterations": "iterations", "until": "until", "optim": "optim",
@@ -84,7 +84,7 @@ def parse_ports(text: str) -> tuple[int, int]:
 
 def check_numbers(params: TrainingParams) -> None:
     """Refuses numbers that the driver itself could not go by; the library checks its own options."""
-    for name, least in {"batchSize": 1, "numWorkers": 0, "threadsPerWorker": 0, "memoryLimit": 0, "numClasses": 0}.items():
+    for name, least in {"batchSize": 1, "shards": 0, "numWorkers": 0, "threadsPerWorker": 0, "memoryLimit": 0, "numClasses": 0}.items():
         value = params.getOrDefault(name) if params.hasParam(name) else least
         if value < least:
             raise BdlInvalidArgumentError(f"{name}: expected at least {least}, found {value}")
@@ -186,8 +186,9 @@ class Fit:
             if found < 1:
                 raise _cluster.few_slots(1, found, self.timeout)
         threads = self.params.getThreadsPerWorker() or _cluster.task_cpus(self.spark)
-        workers = wanted or min(found, -(-self.params.getBatchSize() // SHARD_ROWS))
-        raised = "numWorkers" if wanted else "batchSize"
+        shards = self.params.getShards() or -(-self.params.getBatchSize() // SHARD_ROWS)
+        workers = wanted or min(found, shards)
+        raised = "numWorkers" if wanted else "shards" if self.params.getShards() else "batchSize"
         idle = f" ({found} task slots; raise {raised} to use them all)" if workers < found else ""
         self._say(f"training on {workers} worker{'s' if workers != 1 else ''} x {threads} "
                   f"thread{'s' if threads != 1 else ''}{idle}")

@@ -143,7 +143,8 @@ class TrainingParams(ColumnParams, HasLabelCol, HasSeed, HasValidationIndicatorC
         "seed", "seed of initial weights, order of samples, dropout and random transforms.", TypeConverters.toInt
     )
     numWorkers: Param[int] = param(
-        "numWorkers", "tasks that train together; 0 = as many as the cluster runs at once and the batch is enough for.", TypeConverters.toInt
+        "numWorkers", "tasks that train together; 0 = as many as the cluster runs at once and the batch is enough for.",
+        TypeConverters.toInt,
     )
     maxLostWork: Param[float] = param(
         "maxLostWork", "seconds of training that the loss of an executor may cost: the longest leg.", TypeConverters.toFloat

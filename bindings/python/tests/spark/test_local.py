@@ -66,6 +66,7 @@ def test_the_weights_are_those_of_the_command(spark, truth, workers):
 def test_a_chosen_number_of_shards(spark, truth):
     rows = frame(spark, *classes()).repartition(3)
     model = classifier(shards=3).fit(rows)
+    assert classifier(shards=1, numWorkers=0, epochs=1).fit(rows).summary.workers == 1
     assert weights_of(model) == truth(epochs=3, batch=100, shards=3) != truth(epochs=3, batch=100)
     with pytest.raises(BdlInvalidArgumentError, match="a batch in 1 shard cannot be shared by 2 ranks: use at most 1 rank, or 2 shards"):
         classifier().setShards(1).fit(rows)
