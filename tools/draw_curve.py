@@ -12,6 +12,8 @@ import html
 import json
 import sys
 
+from ticks import round_ticks
+
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 360, 60, 60, 40, 50
 LOSS, MEAN, SCORE = "#9db7d5", "#1f5fa8", "#c2410c"
 
@@ -49,9 +51,9 @@ def text(x, y, words, anchor="middle", color="#333", size=13):
 
 def draw(steps, scores, title):
     last = steps[-1][0]
-    most = max(loss for _, loss in steps)
-    least_score = min([score for _, score in scores], default=0.9)
-    floor = int(least_score * 100 - 1) / 100
+    losses = round_ticks(0, max(loss for _, loss in steps), 5)
+    percents = round_ticks(100 * min([score for _, score in scores], default=0.9), 100, 4)
+    most, floor = losses[-1], percents[0] / 100
     right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
 
     def at_loss(iteration, loss):
@@ -67,13 +69,15 @@ def draw(steps, scores, title):
         text(WIDTH / 2, 24, title, size=16),
         f'<rect x="{LEFT}" y="{TOP}" width="{right - LEFT}" height="{bottom - TOP}" fill="none" stroke="#bbb"/>',
     ]
-    for i in range(5):
-        share = i / 4
-        y = bottom - (bottom - TOP) * share
+    for loss in losses:
+        y = at_loss(0, loss)[1]
         out.append(f'<line x1="{LEFT}" y1="{y:.1f}" x2="{right}" y2="{y:.1f}" stroke="#eee"/>')
-        out.append(text(LEFT - 8, y + 4, f"{most * share:.1f}", "end", MEAN))
-        out.append(text(right + 8, y + 4, f"{100 * (floor + (1 - floor) * share):.1f} %", "start", SCORE))
-        out.append(text(LEFT + (right - LEFT) * share, bottom + 18, f"{int(last * share):,}"))
+        out.append(text(LEFT - 8, y + 4, f"{loss:g}", "end", MEAN))
+    for percent in percents:
+        out.append(text(right + 8, at_score(0, percent / 100)[1] + 4, f"{percent:g} %", "start", SCORE))
+    for iteration in round_ticks(0, last, 5):
+        if iteration <= last:
+            out.append(text(at_loss(iteration, 0)[0], bottom + 18, f"{iteration:,.0f}"))
     out.append(text(WIDTH / 2, HEIGHT - 12, "iterations"))
     out.append(line(steps, at_loss, LOSS, 0.7))
     out.append(line(running_mean(steps), at_loss, MEAN, 2))

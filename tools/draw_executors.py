@@ -14,6 +14,8 @@ import json
 import pathlib
 import sys
 
+from ticks import round_ticks
+
 WIDTH, LEFT, RIGHT, TOP, LANE = 760, 96, 72, 58, 42
 BLOCKS, TRAIN, FAILED, LOSS, SCORE = "#9db7d5", "#1f5fa8", "#d9a0a0", "#1f5fa8", "#c2410c"
 
@@ -88,17 +90,19 @@ def draw_legend(y):
 
 def draw_curves(history, top, bottom):
     right = WIDTH - RIGHT
-    most = max(entry["loss"] for entry in history)
-    floor = int(min(entry["val_top1"] for entry in history) * 100 - 1) / 100
+    losses = round_ticks(0, max(entry["loss"] for entry in history), 3)
+    percents = round_ticks(100 * min(entry["val_top1"] for entry in history), 100, 3)
+    most, floor = losses[-1], percents[0] / 100
 
     def place(i, share):
         return LEFT + (right - LEFT) * i / max(1, len(history) - 1), bottom - (bottom - top) * share
 
     out = [f'<rect x="{LEFT}" y="{top}" width="{right - LEFT}" height="{bottom - top}" fill="none" stroke="#bbb"/>']
-    for i in range(3):
-        y = bottom - (bottom - top) * i / 2
-        out.append(text(LEFT - 8, y + 4, f"{most * i / 2:.2f}", "end", LOSS))
-        out.append(text(right + 8, y + 4, f"{100 * (floor + (1 - floor) * i / 2):.1f} %", "start", SCORE))
+    for loss in losses:
+        out.append(text(LEFT - 8, place(0, loss / most)[1] + 4, f"{loss:g}", "end", LOSS))
+    for percent in percents:
+        y = place(0, (percent / 100 - floor) / (1 - floor))[1]
+        out.append(text(right + 8, y + 4, f"{percent:g} %", "start", SCORE))
     for color, shares in ((LOSS, [entry["loss"] / most for entry in history]),
                           (SCORE, [(entry["val_top1"] - floor) / (1 - floor) for entry in history])):
         points = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(i, share) for i, share in enumerate(shares)))

@@ -14,14 +14,20 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-VERBS = ["train", "launch", "eval", "predict", "inspect", "layers", "schema", "bench", "doctor", "version"]
+VERB = re.compile(r"  ([a-z]+) {2,}\S")
 OWN_OPTION = re.compile(r"  (--?)([a-z]+)(?: ([A-Z]+))?  +(\S.*)")
+
+
+def verbs_of(program):
+    """In the order of `bdl --help`, which has a line for each."""
+    text = subprocess.run([program, "--help"], check=True, capture_output=True, text=True).stdout
+    return [m[1] for m in map(VERB.match, text.splitlines()) if m]
 
 
 def commands(program, schema):
     """Each verb with its usage line, the fields of its table, and the command's own options as its help lists them."""
     fields = {c["name"]: c["fields"] for c in schema["commands"]}
-    for verb in VERBS:
+    for verb in verbs_of(program):
         text = subprocess.run([program, verb, "--help"], check=True, capture_output=True, text=True).stdout
         own = [{"name": m[2] if m[1] == "--" else m[1] + m[2], "type": m[3] or "bool", "default": None, "doc": m[4]}
                for m in map(OWN_OPTION.fullmatch, text.splitlines()) if m]
@@ -112,7 +118,7 @@ def manual(schema, verbs):
         ".SH SYNOPSIS", ".B bdl", "\\fIVERB\\fR [\\fIarguments\\fR]",
         ".SH DESCRIPTION",
         "Trains, measures and uses neural networks on the processors of this machine. Verbs: "
-        + ", ".join(VERBS) + ". Progress goes to standard error; with \\fB\\-\\-json\\fR one JSON object a line goes to "
+        + ", ".join(v["name"] for v in verbs) + ". Progress goes to standard error; with \\fB\\-\\-json\\fR one JSON object a line goes to "
         "standard output.",
     ]
     for verb in verbs:
@@ -150,7 +156,7 @@ def completion(schema, verbs):
         "_bdl() {",
         '    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} verb=${COMP_WORDS[1]} words=""',
         "    if [ \"$COMP_CWORD\" -eq 1 ]; then",
-        f'        words="{" ".join(VERBS)} --help --version"',
+        f'        words="{" ".join(v["name"] for v in verbs)} --help --version"',
         "    elif [ \"$before\" = --data ] || [ \"$before\" = --val ]; then",
         f'        words="{readers}"',
         "    elif [ \"$before\" = --precision ]; then",

@@ -6,8 +6,8 @@
  * through its last parameters, which are written only on success. bdl_last_error() explains the
  * last failure on the calling thread. Objects are opaque; `..._free(NULL)` does nothing. Inputs are
  * borrowed unless a function's name says `take`. Only what is marked [nullable] may be NULL: elsewhere it is
- * BDL_ERR_INVALID_ARGUMENT, and the few functions that give no bdl_status do not check it. Structs of options start with `struct_size`, which
- * the caller sets to sizeof the struct. Labels, indices and axes count from 0.
+ * BDL_ERR_INVALID_ARGUMENT, and the few functions that give no bdl_status do not check it. Structs of options start with `struct_size`,
+ * which the caller sets to sizeof the struct; members that the shorter struct of an older header lacks are taken for zeros. Labels, indices and axes count from 0.
  */
 #ifndef BDL_BDL_H
 #define BDL_BDL_H

@@ -19,6 +19,10 @@ struct bdl_context {
 bdl_status bdl__context_use(const bdl_context *context);
 bdl__session bdl__context_session(bdl_context *context);
 
+/* Copies a struct of options, which begins with its size; what an older, shorter one lacks stays zero. `taken` has room for
+ * `size` bytes. */
+bdl_status bdl__struct_take(const void *given, size_t size, const char *what, void *taken);
+
 /* A verb's options: texts by name, turned into a params struct when they are used. */
 typedef struct bdl__option_pair {
     const char *name;

@@ -15,14 +15,25 @@ static int default_threads(void)
     return BDL__MAX(n, 1);
 }
 
+bdl_status bdl__struct_take(const void *given, size_t size, const char *what, void *taken)
+{
+    size_t given_size;
+    BDL__CHECK(given, BDL_ERR_INVALID_ARGUMENT, "%s must not be NULL", what);
+    memcpy(&given_size, given, sizeof given_size);
+    BDL__CHECK(given_size > sizeof given_size && given_size <= size, BDL_ERR_INVALID_ARGUMENT,
+               "%s: struct_size is %zu, expected sizeof the struct, which is %zu in this version", what, given_size, size);
+    memset(taken, 0, size);
+    memcpy(taken, given, given_size);
+    return BDL_OK;
+}
+
 bdl_status bdl_context_create(const bdl_context_options *options, bdl_context **context)
 {
     BDL__TRY(bdl__need_arguments(context != NULL, __func__));
     static const bdl_context_options none = {.struct_size = sizeof none, .log_level = 2};
-    const bdl_context_options *const o = options ? options : &none;
-    BDL__CHECK(context, BDL_ERR_INVALID_ARGUMENT, "context must not be NULL");
-    BDL__CHECK(o->struct_size == sizeof *o, BDL_ERR_INVALID_ARGUMENT,
-               "bdl_context_options: struct_size is %zu, expected %zu", o->struct_size, sizeof *o);
+    bdl_context_options taken;
+    const bdl_context_options *const o = &taken;
+    BDL__TRY(bdl__struct_take(options ? options : &none, sizeof taken, "bdl_context_options", &taken));
     BDL__CHECK(o->n_threads >= 0 && o->n_threads <= 1024, BDL_ERR_INVALID_ARGUMENT,
                "threads must be between 1 and 1024 (0 = all), got %d", (int)o->n_threads);
     const bdl_allocator *const allocator = o->allocator ? o->allocator : bdl__default_allocator();

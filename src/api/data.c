@@ -37,11 +37,11 @@ static bdl_status read_shape(const char *what, const int64_t *dims, int32_t rank
     return BDL_OK;
 }
 
-static bdl_status read_options(const bdl_data_options *o, bdl__rows_options *rows)
+static bdl_status read_options(const bdl_data_options *options, bdl__rows_options *rows)
 {
-    BDL__CHECK(o && o->struct_size == sizeof *o, BDL_ERR_INVALID_ARGUMENT,
-               "bdl_data_options: struct_size is %zu, expected %zu", o ? o->struct_size : 0,
-               sizeof *o);
+    bdl_data_options taken;
+    const bdl_data_options *const o = &taken;
+    BDL__TRY(bdl__struct_take(options, sizeof taken, "bdl_data_options", &taken));
     BDL__CHECK(o->dtype == BDL_U8 || o->dtype == BDL_F32, BDL_ERR_UNSUPPORTED,
                "rows are BDL_U8 or BDL_F32, got dtype %d", (int)o->dtype);
     BDL__CHECK(o->label_kind >= BDL_LABEL_NONE && o->label_kind <= BDL_LABEL_FLOATS,

@@ -7,9 +7,6 @@
 
 static bdl_status check_options(const bdl_group_options *o)
 {
-    BDL__CHECK(o, BDL_ERR_INVALID_ARGUMENT, "options must not be NULL");
-    BDL__CHECK(o->struct_size == sizeof *o, BDL_ERR_INVALID_ARGUMENT,
-               "bdl_group_options: struct_size must be %zu, got %zu", sizeof *o, o->struct_size);
     BDL__CHECK(o->n_ranks >= 1 && o->n_ranks <= BDL__MOST_RANKS, BDL_ERR_INVALID_ARGUMENT,
                "n_ranks must be in [1, %d], got %d", BDL__MOST_RANKS, (int)o->n_ranks);
     BDL__CHECK(o->rank >= 0 && o->rank < o->n_ranks, BDL_ERR_INVALID_ARGUMENT,
@@ -45,21 +42,24 @@ bdl_status bdl_group_create(bdl_context *context, const bdl_group_options *optio
     BDL__TRY(bdl__need_arguments(context && options && group, __func__));
     void *memory = NULL;
     BDL__TRY(bdl__context_use(context));
-    BDL__TRY(check_options(options));
+    bdl_group_options taken;
+    BDL__TRY(bdl__struct_take(options, sizeof taken, "bdl_group_options", &taken));
+    const bdl_group_options *const o = &taken;
+    BDL__TRY(check_options(o));
     BDL__TRY(bdl__alloc(&context->allocator, sizeof **group, &memory));
     bdl_group *const made = memory;
     made->context = context;
     (void)snprintf(made->hello, sizeof made->hello, "%s", bdl_version());
-    const bdl__group_options inner = {.rank = options->rank,
-                                      .n_ranks = options->n_ranks,
-                                      .secret = options->secret,
-                                      .bind = options->bind,
-                                      .first_port = options->first_port,
-                                      .last_port = options->last_port,
-                                      .connect_seconds = options->connect_seconds,
-                                      .wait_seconds = options->wait_seconds,
-                                      .silence_seconds = options->silence_seconds,
-                                      .tls = options->encrypt,
+    const bdl__group_options inner = {.rank = o->rank,
+                                      .n_ranks = o->n_ranks,
+                                      .secret = o->secret,
+                                      .bind = o->bind,
+                                      .first_port = o->first_port,
+                                      .last_port = o->last_port,
+                                      .connect_seconds = o->connect_seconds,
+                                      .wait_seconds = o->wait_seconds,
+                                      .silence_seconds = o->silence_seconds,
+                                      .tls = o->encrypt,
                                       .hello = made->hello,
                                       .hello_size = strlen(made->hello),
                                       .cancel = &context->cancel,

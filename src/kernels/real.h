@@ -100,8 +100,6 @@ R_INLINE void r_store_lane_int(r_int *x, int lane, int32_t value) { (*x)[lane] =
 R_INLINE real r_from_int(r_int x) { return __builtin_convertvector(x, real); }
 /* Truncates towards zero; the value must fit. */
 R_INLINE r_int r_to_int(real x) { return __builtin_convertvector(x, r_int); }
-R_INLINE r_int r_as_int(real x) { return (r_int)x; }
-R_INLINE real r_as_real(r_int x) { return (real)x; }
 
 #else
 
@@ -181,7 +179,6 @@ R_INLINE r_mask r_from_bits(uint32_t bits)
 }
 #endif
 
-R_INLINE bool r_any(r_mask mask) { return r_bits(mask) != 0; }
 
 /* True in the first n lanes. */
 R_INLINE r_mask r_first_lanes(int64_t n)

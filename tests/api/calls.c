@@ -71,6 +71,16 @@ BDL_TEST(contexts_count_workers_and_refuse_bad_ones)
     context = NULL;
     memset(&options, 0, sizeof options);
     CHECK_EQ_I64(bdl_context_create(&options, &context), BDL_ERR_INVALID_ARGUMENT); /* no struct_size */
+    options.struct_size = sizeof options + 1;
+    CHECK_EQ_I64(bdl_context_create(&options, &context), BDL_ERR_INVALID_ARGUMENT);
+    CHECK_STR_HAS(bdl_last_error(), "expected sizeof the struct");
+    options.struct_size = offsetof(bdl_context_options, allocator); /* an older one, which ended there */
+    options.n_threads = 3;
+    options.log_level = 99;
+    REQUIRE_OK(bdl_context_create(&options, &context));
+    CHECK_EQ_I64(bdl_context_threads(context), 3);
+    bdl_context_free(context);
+    context = NULL;
     options.struct_size = sizeof options;
     options.n_threads = -1;
     CHECK_EQ_I64(bdl_context_create(&options, &context), BDL_ERR_INVALID_ARGUMENT);

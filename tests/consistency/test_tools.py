@@ -3,6 +3,7 @@
 """The scripts of tools/ where things go wrong: folders that are not theirs, test stages in which nothing ran."""
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -64,9 +65,46 @@ def a_prefix_may_have_spaces(folder):
     return code == 0 and f'--prefix "{folder}/my programs"' in text, text
 
 
+def an_environment_is_of_one_python(folder):
+    """A stand-in for python3 counts how often an environment is made."""
+    fake = folder / "python3"
+    fake.write_text('#!/bin/sh\n[ "$1" = --version ] && { echo "Python $FAKE_VERSION"; exit; }\n'
+                    f'echo made >> "{folder}/made"\nmkdir -p "$3/bin"\nprintf "#!/bin/sh\\n" > "$3/bin/python"\n'
+                    'chmod +x "$3/bin/python"\n')
+    fake.chmod(0o755)
+    (folder / "requirements").write_text("none\n")
+    name = f"of-a-test-{os.getpid()}"
+    counts = []
+    for version in ("3.11.1", "3.11.1", "3.12.0"):
+        code, text = run(ROOT / "tools/make_venv", name, folder / "requirements", FAKE_VERSION=version,
+                         PATH=f"{folder}:{os.environ['PATH']}")
+        counts.append((code, (folder / "made").read_text().count("made")))
+    shutil.rmtree(ROOT / f"build/venv-{name}")
+    (ROOT / f"build/venv-{name}.lock").unlink()
+    return counts == [(0, 1), (0, 1), (0, 2)], f"{counts} {text}"
+
+
+def axes_have_round_numbers(folder):
+    sys.path.insert(0, str(ROOT / "tools"))
+    from ticks import round_ticks
+    found = [round_ticks(0, 2.33, 5), round_ticks(0, 708, 5), round_ticks(92.6, 100, 4), round_ticks(0, 0.07, 5),
+             round_ticks(5, 5, 4)]
+    wanted = [[0, 0.5, 1, 1.5, 2, 2.5], [0, 200, 400, 600, 800], [92, 94, 96, 98, 100], [0, 0.02, 0.04, 0.06, 0.08], [5]]
+    return found == wanted, str(found)
+
+
+def pictures_are_drawn(folder):
+    log = folder / "log.jsonl"
+    log.write_text('{"event":"step","iteration":1,"loss":2.3}\n{"event":"step","iteration":700,"loss":0.1}\n'
+                   '{"event":"epoch","iteration":700,"validation":{"top1":0.926}}\n')
+    code, text = run(sys.executable, ROOT / "tools/draw_curve.py", log, folder / "out.svg")
+    picture = (folder / "out.svg").read_text() if code == 0 else ""
+    return all(f">{label}<" in picture for label in ("2.5", "0.5", "92 %", "100 %", "600", "200")), text + picture
+
+
 CASES = [stages_that_pass_are_summed, a_failed_test_fails_the_run, a_stage_without_tests_fails_the_run,
          a_complete_onednn_is_kept, get_onednn_leaves_folders_of_others_alone, a_failed_download_leaves_nothing,
-         a_prefix_may_have_spaces]
+         a_prefix_may_have_spaces, an_environment_is_of_one_python, axes_have_round_numbers, pictures_are_drawn]
 
 
 def main():
