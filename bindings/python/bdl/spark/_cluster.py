@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import re
+import sys
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -21,6 +22,7 @@ T = TypeVar("T")
 BATCH_BYTES = 8 << 20  # of an Arrow batch: a task holds a few of them
 _BATCH_BYTES_KEY = "spark.sql.execution.arrow.maxBytesPerBatch"
 POLL_SECONDS = 1.0
+CANCEL_SECONDS = 10.0  # that a cancel may take
 
 
 class TooFewSlots(Exception):
@@ -266,6 +268,18 @@ class _Watch:
         else:
             self.spark.sparkContext.cancelJobsWithTag(self.tag)
 
+    def abandon(self) -> None:
+        """Cancels what still runs of the action, whose caller waits for it no longer. In a thread of its own, which has its own
+        line to Java: Ctrl-C may have left the caller's with half an answer."""
+
+        def cancel() -> None:
+            with suppress(Exception):  # the error at hand says more
+                self._cancel()
+
+        thread = threading.Thread(target=cancel, daemon=True, name="bdl-cancel")
+        thread.start()
+        thread.join(CANCEL_SECONDS)
+
     def _watch(self) -> None:
         last = time.monotonic()
         while not self._stop.wait(POLL_SECONDS):
@@ -283,11 +297,23 @@ class _Watch:
 def run_watched(spark: Any, action: Callable[[], T], seconds: float, on_running: Callable[[], None] = lambda: None,
                 is_stuck: Callable[[], bool] = lambda: False) -> T:
     """Runs an action. Raises TooFewSlots if for so long none of its tasks ran, or when it is stuck; calls `on_running`
-    once some have run."""
+    once some have run. Whatever ends it early, Ctrl-C too, also ends its job."""
+    outer = sys.exc_info()[1]
     with _Watch(spark, seconds, on_running, is_stuck) as watch:
         try:
             return action()
-        except Exception as error:
+        except BaseException as error:
+            watch.abandon()
             if watch.is_idle or "SPARK-24819" in str(error):
                 raise TooFewSlots from error
+            if isinstance(error, Exception) and _is_interrupted(error, outer):  # `except Exception` would lose the Ctrl-C
+                raise KeyboardInterrupt from error
             raise
+
+
+def _is_interrupted(error: BaseException, outer: BaseException | None) -> bool:
+    """Whether Ctrl-C led to an error; `outer` was being handled before."""
+    found: BaseException | None = error
+    while found is not None and found is not outer and not isinstance(found, KeyboardInterrupt):
+        found = found.__context__
+    return found is not None and found is not outer

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,7 @@ from bdl.errors import (
 )
 from bdl.spark import BdlClassificationModel, BdlClassifier, BdlEstimator, BdlModel, BdlRegressionModel, BdlRegressor
 
+from cluster import wait_for
 from data import MLP, WIDTH, bdl_train, classes, frame, weights_of
 
 
@@ -278,6 +280,21 @@ def test_validation_is_measured_and_not_trained_on(spark, truth):
     model = classifier(validationIndicatorCol="held").fit(rows)
     assert weights_of(model) == truth(epochs=3, batch=100)
     assert 0 <= model.summary.history[-1]["val_top1"] <= 1
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+def test_an_interrupt_ends_the_fit_and_its_job(spark, tmp_path, monkeypatch, keeps):
+    sent = []
+
+    def interrupt(*_):
+        if not sent:
+            sent.append(os.kill(os.getpid(), signal.SIGINT))
+
+    monkeypatch.setattr("bdl.spark._fit.PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr("bdl.spark._fit.Fit._on_progress", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        classifier(epochs=10**6, checkpointDir=f"file:{tmp_path}/checkpoints" if keeps else "").fit(frame(spark, *classes()))
+    wait_for("end of the job", lambda: not spark.sparkContext.statusTracker().getActiveJobsIds(), 20)
 
 
 # ---- params ------------------------------------------------------------------------------------------------------
