@@ -190,7 +190,8 @@ typedef struct bdl_data_options {
     int64_t memory_limit;        /**< bytes of rows kept in memory; those beyond go to a file. 0 = half of the memory
                                       that the process may use (the machine's, or its control group's limit) */
     const char *spill_directory; /**< where that file is made, in a private directory, and unlinked at once: nothing
-                                      is left however the process ends. NULL = TMPDIR, else /tmp */
+                                      is left however the process ends. NULL = TMPDIR, else /tmp; "" = no file
+                                      may be made: rows beyond the limit are BDL_ERR_OUT_OF_MEMORY */
 } bdl_data_options;
 
 /** Sizes, and sums over the keys of rows, which tell whether two sets of rows are equal. @since 0.1 */

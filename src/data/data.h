@@ -193,7 +193,7 @@ typedef struct bdl__rows_options {
     bdl__shape target_shape;
     const char *transform;       /* the chain used when the user gives none; NULL = none */
     int64_t memory_limit;        /* bytes of rows in memory; 0 = half of what the process may use */
-    const char *spill_directory; /* NULL = the environment's TMPDIR, else /tmp */
+    const char *spill_directory; /* NULL = the environment's TMPDIR, else /tmp; "" = no file may be made */
 } bdl__rows_options;
 
 /* n rows to push. Encoded rows have `files` and `sizes`, others `values`, one row after another. */

@@ -105,10 +105,10 @@ static const bdl__reader pushed_reader = {
 
 static const char *directory_of(const bdl__rows_options *options)
 {
-    const char *directory = options->spill_directory;
-    if (directory == NULL || directory[0] == 0) {
-        directory = getenv("TMPDIR");
+    if (options->spill_directory != NULL) {
+        return options->spill_directory;
     }
+    const char *directory = getenv("TMPDIR");
     return directory != NULL && directory[0] != 0 ? directory : "/tmp";
 }
 

@@ -133,6 +133,9 @@ static bdl_status fail_file(const bdl__store *store, const char *what)
 /* Makes a file in a private directory and takes both names away. */
 static bdl_status open_file(const bdl__store *store, int *fd)
 {
+    BDL__CHECK(store->directory[0] != 0, BDL_ERR_OUT_OF_MEMORY,
+               "rows need more memory than the %zu bytes that they may have, and may not go to a file",
+               store->memory_limit);
     char directory[PATH_MAX], path[PATH_MAX + 8];
     const int length =
         snprintf(directory, sizeof directory, "%s/bdl-rows-XXXXXX", store->directory);

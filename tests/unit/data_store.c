@@ -218,6 +218,14 @@ BDL_TEST(a_directory_that_is_none_is_named)
     bdl__dataset_free(data);
 }
 
+BDL_TEST(rows_stay_in_memory_where_no_file_may_be_made)
+{
+    bdl__dataset *data = NULL;
+    CHECK_EQ_I64(spill("", 10, &data), BDL_ERR_OUT_OF_MEMORY);
+    CHECK_STR_HAS(bdl_last_error(), "may not go to a file");
+    bdl__dataset_free(data);
+}
+
 BDL_TEST(rows_of_any_size_come_back)
 {
     enum { N = 3000 };
@@ -500,7 +508,8 @@ BDL_TEST(pushed_rows_train_what_a_reader_trains)
 
 BDL_TEST_MAIN(memory_stays_below_the_limit_with_four_times_the_rows,
               nothing_is_left_of_a_killed_process, a_full_disk_is_an_error_that_says_where,
-              a_directory_that_is_none_is_named, rows_of_any_size_come_back,
+              a_directory_that_is_none_is_named,
+              rows_stay_in_memory_where_no_file_may_be_made, rows_of_any_size_come_back,
               neighbours_lie_together_in_a_sorted_file,
               sorting_that_finds_no_memory_leaves_rows_as_they_are,
               pushed_rows_are_the_same_in_a_sorted_file, a_disk_too_small_to_sort_on_is_a_warning,

@@ -27,7 +27,7 @@ VERSION = 1
 HEADER = struct.Struct("<4sHBBII8I")
 MAX_RANK = 8
 U8, F32, ENCODED = 0, 1, 2
-BLOCK_BYTES = 2 << 20  # of values in a block, a row at least: many blocks a task, few rows for Spark to move
+BLOCK_BYTES = 2 << 20  # of values (or labels) in a block, a row at least: many blocks a task, few rows for Spark to move
 
 _DTYPES: dict[int, np.dtype[Any]] = {U8: np.dtype("u1"), F32: np.dtype("<f4")}
 
@@ -62,7 +62,8 @@ class Rows:
         if len(self) == 0:
             return []
         if self.sizes is None:
-            step = max(1, size // max(1, self.values.shape[1] * self.values.itemsize))
+            row = max(1, self.values.shape[1] * self.values.itemsize, self.labels.shape[1] * self.labels.itemsize)
+            step = max(1, size // row)
             return [Rows(self.shape, self.labels[i : i + step], self.values[i : i + step])
                     for i in range(0, len(self), step)]
         ends = np.cumsum(self.sizes)

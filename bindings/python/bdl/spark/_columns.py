@@ -8,7 +8,7 @@ cannot be taken is refused with its column, its row and what was found.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -27,6 +27,9 @@ IMAGE_MODES = {0: 1, 16: 3, 24: 4}
 IMAGE_FIELDS = ["origin", "height", "width", "nChannels", "mode", "data"]
 
 VECTOR, ARRAY, SCALARS, ENCODED, IMAGE = "vector", "array", "scalars", "encoded", "image"
+
+SLICE_BYTES = 16 << 20  # of rows that are made dense at once, a row at least
+MOST_ROW_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -316,6 +319,35 @@ def _float_labels(array: pa.Array, columns: Columns, place: Place) -> Array:
 
 
 # ---- batches -----------------------------------------------------------------------------------------------------
+
+
+def _count(value: pa.Scalar) -> int:
+    """Numbers of a vector, a list or a number, once it is dense."""
+    if not value.is_valid:
+        return 0
+    if pa.types.is_struct(value.type):
+        return int(value["size"].as_py() or 0) if value["type"].as_py() == 0 else len(value["values"])
+    return len(value) if pa.types.is_nested(value.type) else 1
+
+
+def _row_bytes(batch: pa.RecordBatch, columns: Columns, place: Place) -> int:
+    """Bytes of the batch's first row as float32 with its labels as float64; images are not counted, which do not grow."""
+    size = 0
+    if columns.kind in (SCALARS, VECTOR, ARRAY):
+        size += sum(4 * _count(batch.column(name)[0]) for name in columns.features)
+    if columns.label is not None:
+        size += 8 * _count(batch.column(columns.label)[0])
+    if size > MOST_ROW_BYTES:
+        raise BdlShapeError(f"column '{', '.join(columns.features)}', {place.row(0)}: expected a row of at most {MOST_ROW_BYTES} "
+                            f"bytes with its labels, found {size}")
+    return size
+
+
+def slices(batch: pa.RecordBatch, columns: Columns, place: Place, most_rows: int) -> Iterator[tuple[Place, pa.RecordBatch]]:
+    """A batch that is not empty in runs of rows, each with its place, that stay small when they are made dense."""
+    step = max(1, min(most_rows, SLICE_BYTES // max(1, _row_bytes(batch, columns, place))))
+    for at in range(0, batch.num_rows, step):
+        yield Place(place.partition, place.first + at), batch.slice(at, step)
 
 
 def read_rows(batch: pa.RecordBatch, columns: Columns, place: Place) -> Rows:

@@ -210,11 +210,12 @@ class Fit:
             options["target"] = "input"
         return Job(
             options=options, label_kind=self.columns.label_kind, n_classes=self.columns.n_classes,
-            validates=self.columns.validation is not None, n_ranks=self.workers,
+            validation=self.columns.validation or "", n_ranks=self.workers,
             threads=params.getThreadsPerWorker(), secret=secret, encrypt=_cluster.is_encrypted(self.spark),
             driver=driver, has_barrier=not self.is_dynamic, progress_seconds=PROGRESS_SECONDS, ports=self.ports,
             interface=params.getInterface(), memory_limit=_memory.limit_of(self.spark, params),
-            spill_directory=params.getSpillDir(), seconds=seconds, nonce=secrets.token_hex(8),
+            memory_share=_memory.default_share(self.spark), spill_directory=params.getSpillDir(),
+            may_spill=not _cluster.is_on(self.spark, _memory.IO_ENCRYPTION), seconds=seconds, nonce=secrets.token_hex(8),
             expected=None if last is None else last.report["keys"], keep_checkpoint=bool(params.getCheckpointDir()),
         )
 

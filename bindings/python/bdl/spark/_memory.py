@@ -11,6 +11,11 @@ from bdl.spark import _cluster
 from bdl.spark.params import TrainingParams
 
 PYSPARK_MEMORY, OVERHEAD = "spark.executor.pyspark.memory", "spark.executor.memoryOverhead"
+FACTOR, KUBERNETES_FACTOR = "spark.executor.memoryOverheadFactor", "spark.kubernetes.memoryOverheadFactor"
+LEAST_OVERHEAD = "spark.executor.minMemoryOverhead"
+IO_ENCRYPTION = "spark.io.encryption.enabled"
+ENCRYPTED_ADVICE = (f"with {IO_ENCRYPTION}=true bdl writes no rows to Spark's local directory, as they would lie there in clear: "
+                    "all must have room in memory, or spillDir names a directory on an encrypted disk")
 LEAST_LEFT = 16 << 20  # bytes for rows, batches and the model without which no training begins
 
 
@@ -19,12 +24,34 @@ def limit_of(spark: Any, params: TrainingParams) -> int:
     given = int(params.getOrDefault(params.memoryLimit))
     if given:
         return given << 20
-    cores = max(1, int(_cluster.setting(spark, "spark.executor.cores", "1")))
     text = _cluster.setting(spark, PYSPARK_MEMORY, "")
     if text:
-        return _cluster.parse_bytes(text, 1 << 20) // cores  # Spark's own limit for a Python worker
+        return _cluster.parse_bytes(text, 1 << 20) // _cores(spark)  # Spark's own limit for a Python worker
     text = _cluster.setting(spark, OVERHEAD, "")
-    return _cluster.parse_bytes(text, 1 << 20) // 2 // max(1, cores // _cluster.task_cpus(spark)) if text else 0
+    return _share(spark, _cluster.parse_bytes(text, 1 << 20)) if text else 0
+
+
+def default_share(spark: Any) -> int:
+    """A worker's share of the overhead that YARN and Kubernetes hold an executor to where none is set; 0 elsewhere. No cap:
+    how much of the executor's other memory Java leaves to Python is not known, only that not the whole machine is there."""
+    master = _cluster.setting(spark, "spark.master", "")
+    if master != "yarn" and not master.startswith("k8s"):
+        return 0
+    # Kubernetes sets its own factor for Python where the driver is in the cluster, too.
+    factor = _cluster.setting(spark, KUBERNETES_FACTOR, "0.1") if master != "yarn" else "0.1"
+    factor = _cluster.setting(spark, FACTOR, factor)
+    least = _cluster.parse_bytes(_cluster.setting(spark, LEAST_OVERHEAD, "384m"), 1 << 20)
+    memory = _cluster.parse_bytes(_cluster.setting(spark, "spark.executor.memory", "1g"), 1 << 20)
+    return _share(spark, max(least, int(memory * float(factor))))
+
+
+def _cores(spark: Any) -> int:
+    return max(1, int(_cluster.setting(spark, "spark.executor.cores", "1")))
+
+
+def _share(spark: Any, overhead: int) -> int:
+    """What each worker of an executor may have of its overhead, half of which is for Java."""
+    return overhead // 2 // max(1, _cores(spark) // _cluster.task_cpus(spark))
 
 
 def resident() -> int:
@@ -40,11 +67,12 @@ def advice(limit: int) -> str:
             "batches and fewer threadsPerWorker need less")
 
 
-def rows_limit(limit: int, n_sets: int) -> int:
+def rows_limit(limit: int, share: int, n_sets: int) -> int:
     """Bytes of rows that each of `n_sets` data sets of this process may keep in memory: half of what is left below the
-    cap, as the model and the batches on their way need memory, too. Without a cap 0, which the library knows to fill."""
+    cap, as the model and the batches on their way need memory, too. Without a cap half of what is left of the share, or
+    little; without both 0, which the library knows to fill."""
     if not limit:
-        return 0
+        return max(share - resident(), LEAST_LEFT) // 2 // n_sets if share else 0
     left = limit - resident()
     if left < LEAST_LEFT:
         raise BdlOutOfMemoryError(

@@ -17,6 +17,7 @@ from bdl._lib import DataOptions, DataStats, Event
 from bdl.spark import _blocks
 from bdl.spark._blocks import Array, Rows
 
+DATA_NAME = b"DataFrame"  # of all rows, so that checkpoints of all fits go together
 F32, U8 = 0, 4  # bdl_dtype
 LABEL_KINDS = {"none": 0, "class": 1, "floats": 2}
 
@@ -129,7 +130,7 @@ def push(data: Handle, rows: Rows, label_kind: str) -> None:
 
 def lend(context: Handle, rows: Rows) -> Handle:
     """Data over rows without labels, which must live as long; encoded images are copied."""
-    options = data_options(rows.shape, rows.dtype, 0, "none")
+    options = data_options(rows.shape, rows.dtype, 0, "none", name=DATA_NAME)
     if rows.sizes is None:
         return create("bdl_data_free", "bdl_data_wrap", context.pointer, ctypes.byref(options), len(rows),
                       rows.values.ctypes.data, None, None, None, parent=context)

@@ -38,7 +38,6 @@ NOT_DETERMINISTIC = "input is not deterministic: cache or write it first"
 MEET_SECONDS = 20.0  # to reach the driver where tasks meet there
 DRIVER_SECONDS = 2.0  # to reach the driver, or to leave a word there
 MEMORY_SECONDS = 0.5  # between looks at the memory that is used
-DATA_NAME = "DataFrame"  # of every fit, so that checkpoints fit each other
 
 # A second try may succeed after these, unless they are Refused.
 RETRIED = (BdlIOError, BdlCancelledError, BdlInternalError, BdlStateError)
@@ -59,7 +58,7 @@ class Job:
     options: dict[str, str]  # of `bdl train`
     label_kind: str
     n_classes: int
-    validates: bool
+    validation: str  # the column that is true of rows to validate on; '' = none
     n_ranks: int
     threads: int  # 0 = spark.task.cpus
     secret: bytes = field(repr=False)
@@ -69,8 +68,10 @@ class Job:
     progress_seconds: float = 0.0  # between two words of it
     ports: tuple[int, int] = (0, 0)
     interface: str = ""
-    memory_limit: int = 0  # bytes that the process may use; 0 = no cap, half of the machine's for rows
-    spill_directory: str = ""
+    memory_limit: int = 0  # bytes that the process may use; 0 = no cap
+    memory_share: int = 0  # without a cap: bytes that rows look to; 0 = half of the machine's for rows
+    spill_directory: str = ""  # '' = Spark's own
+    may_spill: bool = True  # to Spark's own
     seconds: float = 0.0  # of training, 0 = to the end
     nonce: str = ""  # names the leg where an earlier try of it left its record
     expected: Optional[dict[str, Any]] = None  # rows and sums of keys that earlier legs saw
@@ -102,6 +103,7 @@ def _error_rows(job: Job, error: Exception) -> Iterator[pa.RecordBatch]:
     text = str(error)
     if isinstance(error, MemoryError) and _memory.PYSPARK_MEMORY not in text:
         text = f"{text or 'out of memory'}: {_memory.advice(job.memory_limit)}"
+        text += "" if job.may_spill or job.spill_directory else f"; {_memory.ENCRYPTED_ADVICE}"
     code = getattr(error, "code", BdlOutOfMemoryError.code)
     yield from pieces(ERROR, json.dumps({"code": code, "text": text}).encode())
 
@@ -119,15 +121,17 @@ class _Data:
         self.context = context
         self.job = job
         self.form: Optional[dict[str, Any]] = None  # of the rows seen
-        self.memory_limit = _memory.rows_limit(job.memory_limit, 2 if job.validates else 1)
+        self.memory_limit = _memory.rows_limit(job.memory_limit, job.memory_share, 2 if job.validation else 1)
         self.handles: dict[str, Handle] = {}
 
     def _make(self, kind: str, form: dict[str, Any]) -> Handle:
         job = self.job
-        directory = job.spill_directory or os.environ.get("SPARK_LOCAL_DIRS", "").split(",")[0] or tempfile.gettempdir()
+        directory = job.spill_directory
+        if job.may_spill and not directory:
+            directory = os.environ.get("SPARK_LOCAL_DIRS", "").split(",")[0] or tempfile.gettempdir()
         options = _native.data_options(
             tuple(form["shape"]), form["dtype"], form["width"], job.label_kind, n_classes=job.n_classes,
-            name=DATA_NAME.encode(), memory_limit=self.memory_limit, spill_directory=directory.encode(),
+            name=_native.DATA_NAME, memory_limit=self.memory_limit, spill_directory=directory.encode(),
         )
         made = _native.create("bdl_data_free", "bdl_data_create", self.context.pointer, ctypes.byref(options),
                               parent=self.context)
@@ -146,6 +150,10 @@ class _Data:
         """Bytes of this rank's rows that went to a file."""
         return sum(_native.stats(handle).spilled_size for handle in self.handles.values())
 
+    def count(self, kind: str) -> int:
+        """Rows of a kind."""
+        return _native.stats(self.handles[kind]).n_rows if kind in self.handles else 0
+
     def keys(self) -> dict[str, Any]:
         """Number and sums of keys of the training rows."""
         if TRAINING not in self.handles:
@@ -162,7 +170,7 @@ class _Data:
         forms = [one["form"] for one in everyone if one["form"] is not None]
         if any(form != forms[0] for form in forms):
             raise BdlShapeError(f"rows of one shape are needed, found {', '.join(str(f['shape']) for f in forms)}")
-        for kind in (TRAINING, VALIDATION)[: 2 if self.job.validates else 1]:
+        for kind in (TRAINING, VALIDATION)[: 2 if self.job.validation else 1]:
             if kind not in self.handles:
                 _native.call("bdl_data_finish", self._make(kind, forms[0]).pointer)
 
@@ -292,7 +300,7 @@ class _Rank:
                     self._meet({"code": getattr(error, "code", BdlOutOfMemoryError.code), "text": str(error)})
                 raise
             everyone = self._meet({"address": _native.address(group), "form": data.form, "keys": data.keys(),
-                                   "seen": self.record.read()})
+                                   "seen": self.record.read(), "held_out": data.count(VALIDATION)})
             _native.connect(group, [one["address"] for one in everyone])
             self._check_rows(everyone)
             data.complete(everyone)
@@ -321,8 +329,14 @@ class _Rank:
             n += one["keys"]["rows"]
             key_xor ^= int(one["keys"]["xor"], 16)
             key_sum += _as_number(one["keys"]["sum"])
-        if n == 0:
+        n_held_out = sum(one["held_out"] for one in everyone)
+        if n + n_held_out == 0:
             raise BdlInvalidArgumentError("the DataFrame has no rows to train on")
+        if self.job.validation and not (n and n_held_out):
+            raise BdlInvalidArgumentError(
+                f"column '{self.job.validation}': expected false for rows to train on and true for rows to validate on, found "
+                f"{'false' if n else 'true'} for all {n + n_held_out} rows"
+            )
         self.keys = {"rows": n, "xor": f"{key_xor:032x}", "sum": f"{key_sum % (1 << 128):032x}"}
         for seen in (self.job.expected, *(one["seen"] for one in everyone)):
             if seen is not None and seen != self.keys:

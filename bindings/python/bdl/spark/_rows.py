@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from bdl.spark._blocks import Rows
-from bdl.spark._columns import Columns, Place, read_indicator, read_rows
+from bdl.spark._columns import SLICE_BYTES, Columns, Place, read_indicator, read_rows, slices
 
 SCHEMA = "part int, kind string, number long, bytes binary"
 ARROW_SCHEMA = pa.schema([("part", pa.int32()), ("kind", pa.string()), ("number", pa.int64()), ("bytes", pa.binary())])
@@ -90,6 +90,21 @@ def _split(batch: pa.RecordBatch, columns: Columns, place: Place) -> Iterable[tu
     return [(TRAINING, rows.take(~flags)), (VALIDATION, rows.take(flags))]
 
 
+def _blocks(batch: pa.RecordBatch, columns: Columns, place: Place) -> Iterator[list[tuple[str, Rows]]]:
+    """The blocks of a record batch, few at once: what Arrow and Spark hold of them stays small."""
+    for at, part in slices(batch, columns, place, batch.num_rows):
+        found: list[tuple[str, Rows]] = []
+        size = 0
+        for kind, rows in _split(part, columns, at):
+            for piece in rows.cut():
+                if found and size + piece.encoded_size() > SLICE_BYTES:
+                    yield found
+                    found, size = [], 0
+                found.append((kind, piece))
+                size += piece.encoded_size()
+        yield found
+
+
 def block_maker(columns: Columns, parts: list[int]) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """The function of the map stage: record batches of the input's columns to rows that hold blocks. The blocks of each
     task go to the ranks in turn, starting with another rank in each task."""
@@ -103,16 +118,12 @@ def block_maker(columns: Columns, parts: list[int]) -> Callable[[Iterator[pa.Rec
         for batch in batches:
             if batch.num_rows == 0:
                 continue
-            batch = batch.rename_columns(columns.names)
-            kinds, blocks = [], []
-            for kind, rows in _split(batch, columns, Place(partition, first)):
-                for piece in rows.cut():
-                    kinds.append(kind)
-                    blocks.append(piece)
+            for blocks in _blocks(batch.rename_columns(columns.names), columns, Place(partition, first)):
+                n = len(blocks)
+                chosen = [parts[(turn + i) % len(parts)] for i in range(n)]
+                array = _blocks_array([rows for _, rows in blocks])
+                yield batch_of(chosen, [kind for kind, _ in blocks], list(range(number, number + n)), array)
+                turn, number = turn + n, number + n
             first += batch.num_rows
-            n = len(blocks)
-            chosen = [parts[(turn + i) % len(parts)] for i in range(n)]
-            yield batch_of(chosen, kinds, list(range(number, number + n)), _blocks_array(blocks))
-            turn, number = turn + n, number + n
 
     return make_blocks

@@ -20,13 +20,13 @@ import numpy as np
 import pyarrow as pa
 
 from bdl._context import Handle
-from bdl.errors import BdlFormatError
+from bdl.errors import BdlFormatError, BdlShapeError
 from bdl.spark._blocks import Array
-from bdl.spark._columns import ENCODED, Columns, Place, read_rows
+from bdl.spark._columns import ENCODED, Columns, Place, read_rows, slices
 
 MODEL_JSON, WEIGHTS = "model.json", "weights.safetensors"
 KEPT_MODELS = 2  # open models that a worker process keeps
-PREDICT_ROWS = 4096  # predicted at once: bounds the memory beside the batch itself
+PREDICT_ROWS = 4096  # predicted at once, or fewer wide ones: bounds the memory beside the batch itself
 
 PREDICTION, ARRAY, PROBABILITY, RAW = "prediction", "array", "probability", "raw"
 
@@ -156,10 +156,13 @@ def predictor(
             batch = numbered.rename_columns(names)
             n = batch.num_rows
             raw = np.empty((n, n_outputs), np.float32)
-            for at in range(0, n, PREDICT_ROWS):
-                part = batch.slice(at, PREDICT_ROWS)
-                rows = read_rows(part, columns, Place(partition, first + at))
-                raw[at : at + part.num_rows] = _native.predict(context, model, rows, n_outputs)
+            for place, part in slices(batch, columns, Place(partition, first), PREDICT_ROWS) if n else ():
+                rows = read_rows(part, columns, place)
+                at = place.first - first
+                try:
+                    raw[at : at + len(rows)] = _native.predict(context, model, rows, n_outputs)
+                except BdlShapeError as error:
+                    raise BdlShapeError(f"column '{', '.join(columns.features)}', {place.row(0)}: {error}") from error
             if columns.kind == ENCODED and np.isnan(raw).all(axis=1).any():
                 i = int(np.isnan(raw).all(axis=1).argmax())
                 raise BdlFormatError(

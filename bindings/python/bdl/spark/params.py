@@ -161,11 +161,13 @@ class TrainingParams(ColumnParams, HasLabelCol, HasSeed, HasValidationIndicatorC
     )
     memoryLimit: Param[int] = param(
         "memoryLimit", "MiB that each worker process may use: what its model leaves of it holds rows, further ones go to a file. "
-        "0 = its share of spark.executor.pyspark.memory, else half of its share of spark.executor.memoryOverhead, else no cap.",
+        "0 = its share of spark.executor.pyspark.memory, else half of its share of spark.executor.memoryOverhead, else no cap (on "
+        "YARN and Kubernetes rows still keep to the overhead that is Spark's default).",
         TypeConverters.toInt,
     )
     spillDir: Param[str] = param(
-        "spillDir", "directory on the executors for rows beyond memoryLimit; '' = Spark's local directory.", TypeConverters.toString
+        "spillDir", "directory on the executors for rows beyond memoryLimit, which lie there in clear; '' = Spark's local directory, or none "
+        "with spark.io.encryption.enabled.", TypeConverters.toString,
     )
     ports: Param[str] = param(
         "ports", "range of ports that workers listen on while they connect, such as '40000-40099'; '' = any.",

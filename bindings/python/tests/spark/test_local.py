@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pyarrow as pa
 import pytest
+from pyspark.errors import PythonException
 from pyspark.ml import Pipeline, PipelineModel
 from pyspark.ml.evaluation import BinaryClassificationEvaluator, MulticlassClassificationEvaluator
 from pyspark.ml.linalg import Vectors
@@ -431,6 +432,19 @@ def test_wrong_columns_params_and_data_are_named(spark, tmp_path):
         BdlClassifier().fit(rows)
     with pytest.raises(BdlInvalidArgumentError, match="there is a column 'prediction' already"):
         BdlClassificationModel({}).transform(rows.withColumn("prediction", F.lit(1.0)))
+
+
+def test_a_wrong_width_is_named(spark, model):
+    x, y = classes()
+    with pytest.raises(PythonException, match=r"column 'features', row 0 of input partition 0: the model takes samples of 12, 'DataFrame' gives 3"):
+        model.transform(frame(spark, np.ascontiguousarray(x[:, :3]), y).coalesce(1)).collect()
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_rows_that_are_all_or_none_for_validation_are_named(spark, held):
+    x, y = classes()
+    with pytest.raises(BdlInvalidArgumentError, match=f"column 'held': expected false for rows .* found {str(held).lower()} for all 903 rows"):
+        classifier(validationIndicatorCol="held").fit(frame(spark, x, y, held=np.full(len(y), held)))
 
 
 def test_too_few_slots_are_counted(spark):

@@ -9,7 +9,7 @@ import pytest
 from bdl.errors import BdlInvalidArgumentError, BdlOutOfMemoryError
 from bdl.spark import BdlClassifier
 from bdl.spark._cluster import parse_bytes
-from bdl.spark._memory import limit_of
+from bdl.spark._memory import LEAST_LEFT, default_share, limit_of, rows_limit
 
 from data import MLP, classes, frame
 from memory import MIB, fit_and_sample
@@ -47,6 +47,29 @@ def test_where_the_cap_comes_from(given, settings, expected):
     """Spark gives each Python worker what spark.executor.pyspark.memory is for a core; the overhead is shared with Java."""
     found = limit_of(SimpleNamespace(conf=settings), BdlClassifier(memoryLimit=given))
     assert found == expected * MIB
+
+
+@pytest.mark.parametrize(
+    "settings, expected",
+    [
+        ({"spark.executor.memory": "64g"}, 0),
+        ({"spark.master": "local[8]"}, 0),
+        ({"spark.master": "yarn"}, 192),
+        ({"spark.master": "yarn", "spark.kubernetes.memoryOverheadFactor": "0.4", "spark.executor.memory": "20g"}, 1024),
+        ({"spark.master": "yarn", "spark.executor.memory": "20g", "spark.executor.cores": "8", "spark.task.cpus": "2"}, 256),
+        ({"spark.master": "yarn", "spark.executor.memory": "20g", "spark.executor.minMemoryOverhead": "3g"}, 1536),
+        ({"spark.master": "k8s://https://host:6443", "spark.executor.memory": "10g"}, 512),
+        ({"spark.master": "k8s://https://host:6443", "spark.executor.memory": "10g", "spark.kubernetes.memoryOverheadFactor": "0.4"}, 2048),
+        ({"spark.master": "k8s://https://host:6443", "spark.executor.memory": "10g", "spark.kubernetes.memoryOverheadFactor": "0.4",
+          "spark.executor.memoryOverheadFactor": "0.2"}, 1024),
+    ],
+)
+def test_the_overhead_that_yarn_and_kubernetes_have_by_default_bounds_rows_only(settings, expected):
+    """max(factor x spark.executor.memory, minMemoryOverhead), half of it for the workers."""
+    spark = SimpleNamespace(conf=settings)
+    assert default_share(spark) == expected * MIB and limit_of(spark, BdlClassifier()) == 0
+    assert rows_limit(0, 1 << 40, 2) == pytest.approx((1 << 40) / 4, rel=0.01)
+    assert rows_limit(0, 1, 1) == LEAST_LEFT // 2 and rows_limit(0, 0, 1) == 0
 
 
 @pytest.mark.parametrize("text, expected", [("10", 10 * MIB), ("64b", 64), ("1K", 1024), ("3mb", 3 * MIB), (" 2g ", 2048 * MIB), ("1T", 1 << 40)])

@@ -11,7 +11,7 @@ from bdl.errors import BdlError, BdlFormatError, BdlInvalidArgumentError, BdlNum
 from bdl.spark._blocks import Rows, decode
 from bdl.spark._columns import ARRAY, ENCODED, IMAGE, SCALARS, VECTOR, Columns, Place, kind_of, read_rows
 from bdl.spark._native import _for_c
-from bdl.spark._rows import block_maker, join, parts_of, pieces, spark_hash
+from bdl.spark._rows import _blocks_array, block_maker, join, parts_of, pieces, spark_hash
 
 PLACE = Place(partition=3, first=100)
 
@@ -216,6 +216,33 @@ def test_every_row_is_in_one_block():
     rows = [decode(blob.as_buffer()) for b in out for blob in b.column("bytes")]
     assert sorted(len(r) for r, k in zip(rows, kinds) if k == "validation") == [100, 150]
     np.testing.assert_array_equal(np.sort(np.concatenate([r.values for r in rows]).ravel()), x.ravel())
+
+
+@pytest.mark.parametrize("sparse_labels", [False, True])
+def test_wide_sparse_vectors_are_made_dense_a_few_at_a_time(monkeypatch, sparse_labels):
+    made = []
+    monkeypatch.setattr("bdl.spark._rows._blocks_array", lambda rows: made.append(sum(r.encoded_size() for r in rows)) or _blocks_array(rows))
+    n, width = 100, 1 << 20
+    wide = vectors([(width, {i: 1.0 + i, width - 1: 2.0}) for i in range(n)])
+    columns = Columns(VECTOR, ("x",), label="y", label_kind="class")
+    data = {"x": wide, "y": [0] * n}
+    if sparse_labels:
+        columns, data = Columns(SCALARS, ("x",), label="y", label_kind="floats"), {"x": [0.0] * n, "y": wide}
+    seen = 0
+    for out in block_maker(columns, [0])(iter([batch(**data)])):
+        for blob in out.column("bytes"):
+            rows = decode(blob.as_buffer())
+            values = rows.labels if sparse_labels else rows.values
+            np.testing.assert_array_equal(values[np.arange(len(rows)), seen + np.arange(len(rows))], 1 + seen + np.arange(len(rows)))
+            assert (values[:, -1] == 2).all() and np.count_nonzero(values) == 2 * len(rows)
+            seen += len(rows)
+    assert seen == n and max(made) < 20 << 20
+
+
+def test_a_row_that_is_too_wide_is_named():
+    columns = Columns(VECTOR, ("x",), label="y", label_kind="class")
+    with pytest.raises(BdlShapeError, match="column 'x', row 0 of input partition 0: expected a row of at most 1073741824 bytes .* found 8589934596"):
+        list(block_maker(columns, [0])(iter([batch(x=vectors([(2**31 - 1, {})]), y=[0])])))
 
 
 def test_columns_get_back_the_names_that_errors_use():

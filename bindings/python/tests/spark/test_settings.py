@@ -15,11 +15,12 @@ from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 import bdl
-from bdl.errors import BdlInvalidArgumentError, BdlUnsupportedError
+from bdl.errors import BdlInvalidArgumentError, BdlOutOfMemoryError, BdlUnsupportedError
 from bdl.spark import BdlClassifier
 
 from cluster import wait_for
 from data import MLP, bdl_train, classes, frame, weights_of
+from memory import MIB, rows
 from ranks import around_ranks, noting_threads, recording
 
 
@@ -66,17 +67,19 @@ def test_gradients_are_on_the_wire_in_clear_only_without_sparks_encryption(tmp_p
     assert sum(run in wire for run in runs) == (0 if encrypt else len(runs))
 
 
-def test_a_task_has_as_many_threads_as_it_has_processors(tmp_path, monkeypatch):
+def test_a_task_has_as_many_threads_as_processors_and_spills_nothing_where_spark_encrypts_its_files(tmp_path, monkeypatch):
     around_ranks(monkeypatch, noting_threads(tmp_path))
-    spark = session(spark__task__cpus="2")
+    spark = session(spark__task__cpus="2", spark__io__encryption__enabled="true")
     try:
+        with pytest.raises(BdlOutOfMemoryError, match="raise memoryLimit .now 224 MiB.*spark.io.encryption.enabled=true.* in clear"):
+            classifier(numWorkers=1, memoryLimit=224).fit(rows(spark, 128 * MIB))
         model = classifier(numWorkers=0).fit(frame(spark, *classes()))
         with pytest.raises(BdlInvalidArgumentError, match="numWorkers asks for 2 tasks .* offered 1 free task slot"):
             classifier(numWorkers=2, slotTimeout=1).fit(frame(spark, *classes()))
     finally:
         spark.stop()
     assert model.summary.workers == 1
-    assert [path.name.split("-")[1] for path in tmp_path.iterdir()] == ["2"]
+    assert {path.name.split("-")[1] for path in tmp_path.iterdir()} == {"2"}
 
 
 def test_dynamic_allocation_and_encryption_are_refused_by_name():
