@@ -58,7 +58,7 @@ static bdl_status open_trainer(const job *j, bdl__pool *pool, bdl__arena *arena,
     params->optim = "adam(lr=0.01)";
     params->clip = j->clip;
     params->bucket = BDL__BLOCK * 4; /* small ones, so that some are updated while backward goes on */
-    params->wire.i = j->wire;
+    params->wire.i = (int32_t)j->wire;
     return bdl__trainer_create(&session, params, NULL, trainer);
 }
 
