@@ -13,7 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow as pa
+import pyspark
 import pytest
+from py4j.protocol import Py4JError
 from pyspark.errors import PythonException
 from pyspark.ml import Pipeline, PipelineModel
 from pyspark.ml.evaluation import BinaryClassificationEvaluator, MulticlassClassificationEvaluator
@@ -293,7 +295,8 @@ def test_an_interrupt_ends_the_fit_and_its_job(spark, tmp_path, monkeypatch, kee
 
     monkeypatch.setattr("bdl.spark._fit.PROGRESS_SECONDS", 0.0)
     monkeypatch.setattr("bdl.spark._fit.Fit._on_progress", interrupt)
-    with pytest.raises(KeyboardInterrupt):
+    is_lost = keeps and pyspark.__version__ < "4.1"  # PySpark's own handler fails before it raises KeyboardInterrupt
+    with pytest.raises(Py4JError if is_lost else KeyboardInterrupt):
         classifier(epochs=10**6, checkpointDir=f"file:{tmp_path}/checkpoints" if keeps else "").fit(frame(spark, *classes()))
     wait_for("end of the job", lambda: not spark.sparkContext.statusTracker().getActiveJobsIds(), 20)
 
