@@ -200,9 +200,10 @@ static void print_training(const progress *p)
     } else {
         printf("trained ");
         if (p->first > 0) {
-            printf("%lld iteration%s more, in all ", (long long)n, n == 1 ? "" : "s");
+            printf("%lld iteration%s more (in all ", (long long)n, n == 1 ? "" : "s");
         }
         print_extent(e);
+        printf("%s", p->first > 0 ? ")" : "");
         printf(" in ");
         print_duration(stdout, e->seconds);
         printf(" (%.0f samples/s); loss %.4f", e->samples_per_second, e->loss);

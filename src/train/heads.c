@@ -76,9 +76,9 @@ static bdl_status check_classes(const bdl__model *model, const bdl__dataset *dat
                "class (what gives its input back is trained and measured with target=input)",
                dataset->text, bdl__shape_text(out, text, sizeof text));
     BDL__CHECK(out->dim[0] >= dataset->n_classes, BDL_ERR_SHAPE,
-               "the model has %lld output%s but '%s' has %lld classes: give the model classes=%lld",
+               "the model has %lld output%s but '%s' has %lld classes%s: give the model classes=%lld",
                (long long)out->dim[0], bdl__plural(out->dim[0]), dataset->text, (long long)dataset->n_classes,
-               (long long)dataset->n_classes);
+               dataset->class_names ? "" : " (labels count from 0)", (long long)dataset->n_classes);
     return BDL_OK;
 }
 

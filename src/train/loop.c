@@ -259,9 +259,14 @@ static bdl_status write_to(bdl__trainer *t, const char *path)
     return status;
 }
 
+static bool has_checkpoints(const bdl__trainer *t)
+{
+    return t->params.checkpoint && *t->params.checkpoint;
+}
+
 static bdl_status write_checkpoint(bdl__trainer *t)
 {
-    return t->params.checkpoint && *t->params.checkpoint ? write_to(t, NULL) : BDL_OK;
+    return has_checkpoints(t) ? write_to(t, NULL) : BDL_OK;
 }
 
 bdl_status bdl__trainer_checkpoint(bdl__trainer *t, const char *path)
@@ -471,8 +476,8 @@ static bdl_status run(bdl__trainer *t)
     BDL__CHECK(!is_cancel || !is_idle, BDL_ERR_CANCELLED,
                "cancelled before iteration %lld: nothing was trained",
                (long long)t->position.iteration + 1);
-    BDL__CHECK(!is_cancel, BDL_ERR_CANCELLED, "cancelled after iteration %lld",
-               (long long)t->position.iteration);
+    BDL__CHECK(!is_cancel, BDL_ERR_CANCELLED, "cancelled after iteration %lld%s", (long long)t->position.iteration,
+               has_checkpoints(t) ? "" : ", and no checkpoint was asked for");
     BDL__TRY(bdl__trainer_check_log(t));
     if (t->train_summary) {
         BDL__TRY(bdl__summary_flush(t->train_summary));

@@ -29,7 +29,7 @@ static const bdl__field fields[] = {
       .doc = "Passes over the training data; 0 with no other limit means 10."),
     F(iterations, .def.i64 = 0, .range = BDL_AT_LEAST(0),
       .doc = "Updates of the weights; 0 means no limit."),
-    F(until, .doc = "Stop condition, such as 'top1 >= 0.98 or epoch >= 20'."),
+    F(until, .doc = "Stop condition, such as 'top1 >= 0.98 or epoch >= 20' (98 % is 0.98)."),
     F(optim, .def.s = "sgd(lr=0.05, momentum=0.9)", .doc = "Optimization method with parameters."),
     F(schedule, .def.s = "", .doc = "Learning-rate schedule, such as 'warmup(500) then cosine(9500)'."),
     F(loss, .def.s = "",

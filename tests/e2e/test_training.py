@@ -71,7 +71,7 @@ def summaries():
     equal(first_line("--iterations", "3"), "trained 3 iterations")
     equal(first_line("--epochs", "1", "--checkpoint", "saved"), "trained 1 epoch, 8 iterations")
     resumed = bdl(*LENET, "--epochs", "2", "--checkpoint", "saved", "--resume").out
-    check(resumed.startswith("trained 8 iterations more, in all 2 epochs, 16 iterations in "), resumed)
+    check(resumed.startswith("trained 8 iterations more (in all 2 epochs, 16 iterations) in "), resumed)
     again = bdl(*LENET, "--epochs", "2", "--checkpoint", "saved", "--resume").out
     check(again.startswith("nothing was trained: 2 epochs, 16 iterations were before\n"), again)
     until = ["--epochs", "9", "--until", "loss < 0 or iteration>=5", "--log", "log.jsonl"]

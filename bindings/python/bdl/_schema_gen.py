@@ -2,5 +2,5 @@
 # Made by tools/gen_bindings.py from the field tables; do not edit.
 """Which schema the generated classes were made from."""
 
-SCHEMA_SHA256 = "53b7f4713bf7316cf8c8dac7b2b8e8c45e710b10bd2f842abd2b23f80a0010fa"
+SCHEMA_SHA256 = "2422a5078a951c15fba120c038e99793a3076f8e5860de6c485b54ed352c8fb3"
 VERSION = "0.1.0"
