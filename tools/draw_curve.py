@@ -4,8 +4,8 @@
 
 usage: tools/draw_curve.py LOG.jsonl OUT.svg [TITLE]
 
-Left axis: loss of each iteration (thin line) and its running mean (thick). Right axis: Top-1 of the
-validation after each epoch. Needs nothing beyond Python.
+Left axis: loss of each iteration (thin line) and its running mean over about a fiftieth of them (thick). Right axis,
+where the log has any: Top-1 of the validation after each epoch. Needs nothing beyond Python.
 """
 
 import html
@@ -32,10 +32,11 @@ def read(path):
     return steps, scores
 
 
-def running_mean(steps, weight=0.97):
+def running_mean(steps):
+    share = min(1, 50 / len(steps))
     mean, out = steps[0][1], []
     for iteration, loss in steps:
-        mean = weight * mean + (1 - weight) * loss
+        mean += share * (loss - mean)
         out.append((iteration, mean))
     return out
 
@@ -52,8 +53,8 @@ def text(x, y, words, anchor="middle", color="#333", size=13):
 def draw(steps, scores, title):
     last = steps[-1][0]
     losses = round_ticks(0, max(loss for _, loss in steps), 5)
-    percents = round_ticks(100 * min([score for _, score in scores], default=0.9), 100, 4)
-    most, floor = losses[-1], percents[0] / 100
+    percents = round_ticks(100 * min(score for _, score in scores), 100, 4) if scores else []
+    most, floor = losses[-1], percents[0] / 100 if scores else 0
     right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
 
     def at_loss(iteration, loss):
@@ -81,12 +82,14 @@ def draw(steps, scores, title):
     out.append(text(WIDTH / 2, HEIGHT - 12, "iterations"))
     out.append(line(steps, at_loss, LOSS, 0.7))
     out.append(line(running_mean(steps), at_loss, MEAN, 2))
-    out.append(line(scores, at_score, SCORE, 2))
+    if scores:
+        out.append(line(scores, at_score, SCORE, 2))
     for point in scores:
         x, y = at_score(*point)
         out.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{SCORE}"/>')
     out.append(text(LEFT + 10, TOP + 18, "loss", "start", MEAN))
-    out.append(text(right - 10, TOP + 18, "Top-1 of the validation", "end", SCORE))
+    if scores:
+        out.append(text(right - 10, TOP + 18, "Top-1 of the validation", "end", SCORE))
     return "\n".join(out + ["</svg>", ""])
 
 
