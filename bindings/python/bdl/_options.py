@@ -24,7 +24,7 @@ def option_text(value: Any) -> str:
     return str(value) if isinstance(value, Described) else str(plain(value))
 
 
-def _nearest(name: str, keywords: Iterable[str]) -> str:
+def nearest(name: str, keywords: Iterable[str]) -> str:
     """What a misspelt keyword may have meant."""
     import difflib  # takes time, and only mistakes need it
 
@@ -36,11 +36,11 @@ def _set(handle: Handle, name: str, value: Any, keywords: Iterable[str]) -> None
     try:
         _lib.call("bdl_options_set", handle.pointer, name.encode(), os.fsencode(option_text(value)))
     except BdlUnsupportedError as error:
-        raise BdlUnsupportedError(f"{name}: {error}{_nearest(name, keywords)}") from None
+        raise BdlUnsupportedError(f"{name}: {error}{nearest(name, keywords)}") from None
     except BdlNotFoundError as error:
         if "did you mean" in str(error):
             raise
-        raise BdlNotFoundError(f"{error}{_nearest(name, keywords)}") from None
+        raise BdlNotFoundError(f"{error}{nearest(name, keywords)}") from None
 
 
 def make_options(verb: str, values: Mapping[str, Any], context: Handle, keywords: Mapping[str, Any] | None) -> Handle:

@@ -139,12 +139,16 @@ def measured_slots(spark: Any, at_most: int, seconds: float) -> int:
     return total
 
 
-def wait_for_slots(spark: Any, wanted: int, seconds: float) -> int:
+def wait_for_slots(spark: Any, wanted: int, seconds: float, say: Callable[[str], None]) -> int:
     """The task slots, once they are as many as wanted; an error names what was found instead."""
     deadline = time.monotonic() + seconds
+    is_told = False
     while (found := count_slots(spark, wanted, seconds)) < wanted:
         if time.monotonic() >= deadline:
             raise few_slots(wanted, found, seconds)
+        if not is_told:
+            say(f"{found} of {wanted} task slots are free: waiting for the others, at most {seconds:g} s (slotTimeout)")
+            is_told = True
         time.sleep(POLL_SECONDS)
     return found
 

@@ -24,7 +24,9 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from bdl import errors
-from bdl.errors import BdlError, BdlFormatError, BdlInvalidArgumentError, BdlIOError, BdlNotFoundError, error_of
+from bdl.errors import (
+    BdlError, BdlFormatError, BdlInvalidArgumentError, BdlIOError, BdlNotFoundError, BdlUnsupportedError, error_of,
+)
 from bdl.spark import _cluster, _files, _memory
 from bdl.spark._checkpoint import Leg, Store, of_kind, report_of
 from bdl.spark._columns import Columns, numbered
@@ -41,6 +43,10 @@ OVERHEAD_SHARE = 0.02  # of a leg's time that its start and the exchange of rows
 SECRET_BYTES = 32
 SHARD_ROWS = 16  # of a batch, of which workers take whole shards
 MOST_RANKS = re.compile(r"cannot be shared by \d+ ranks: use at most (\d+) rank")  # the library on a batch, or on all rows
+LACKS = {  # in Spark's words, and in ours
+    r"^\s*ModuleNotFoundError: No module named '(bdl|numpy|pandas|pyarrow)\b": "the executors' Python has no module '{}'",
+    r'Cannot run program "([^"]+)"': "an executor cannot run '{}'",
+}
 OPTIONS = {  # Params that are options of `bdl train`, by their names there
     "batchSize": "batch", "shards": "shards", "epochs": "epochs", "iterations": "iterations", "until": "until", "optim": "optim",
     "schedule": "schedule", "loss": "loss", "metrics": "metrics", "precision": "precision", "preprocessing": "transform",
@@ -180,7 +186,7 @@ class Fit:
         if wanted and self.is_dynamic:  # they come when tasks wait for them
             found = wanted
         elif wanted:
-            found = _cluster.wait_for_slots(self.spark, wanted, self.timeout)
+            found = _cluster.wait_for_slots(self.spark, wanted, self.timeout, self._say)
         else:
             found = _cluster.count_slots(self.spark, 0, self.timeout)
             if found < 1:
@@ -363,9 +369,14 @@ class Fit:
 
 
 def _of_task(error: Exception) -> Optional[BdlError]:
-    """The error of bdl that a task raised and that failed its job, or None."""
+    """The error of bdl that a task raised and that failed its job, or what its Python lacks, or None."""
     for name, text in re.findall(r"^\s*bdl\.errors\.(Bdl\w+): (.*)$", str(error), re.M):
         kind = getattr(errors, name, None)
         if isinstance(kind, type) and issubclass(kind, BdlError):
             return kind(text.strip())
+    for pattern, what in LACKS.items():
+        found = re.search(pattern, str(error), re.M)
+        if found:
+            return BdlUnsupportedError(f"{what.format(found[1])}: install the same wheel on all machines, and let PYSPARK_PYTHON "
+                                       "name the interpreter that has it")
     return None

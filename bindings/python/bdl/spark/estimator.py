@@ -13,6 +13,7 @@ from pyspark.ml.util import DefaultParamsReadable, MLWritable, MLWriter
 from pyspark.sql import DataFrame
 from pyspark.sql import types as T
 
+from bdl._options import nearest
 from bdl.errors import BdlInvalidArgumentError, BdlNotFoundError, BdlUnsupportedError
 from bdl.spark._columns import Columns, field_of, is_vector
 from bdl.spark._fit import Fit, Trained
@@ -45,7 +46,8 @@ class BdlEstimator(Estimator[Any], TrainingParams, MLWritable, DefaultParamsRead
         """Sets params by their names."""
         for name in params:
             if not self.hasParam(name):
-                raise BdlNotFoundError(f"{type(self).__name__} has no param '{name}'; explainParams() lists them")
+                hint = nearest(name, [known.name for known in self.params]) or "; explainParams() lists them"
+                raise BdlNotFoundError(f"{type(self).__name__} has no param '{name}'{hint}")
         return self._set(**params)
 
     # ---- columns ------------------------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the driver does when a leg finds too few task slots, without Spark."""
+"""What the driver does when there are too few task slots or tasks fail, without Spark."""
 
 from types import SimpleNamespace
 
@@ -7,7 +7,7 @@ import pytest
 
 from bdl.errors import BdlInvalidArgumentError
 from bdl.spark import BdlClassifier, _cluster
-from bdl.spark._fit import Fit
+from bdl.spark._fit import Fit, _of_task
 
 
 class Legs:
@@ -54,3 +54,19 @@ def test_the_first_leg_begins_with_no_fewer_than_asked_for(monkeypatch):
         legs.run()
     legs.fit._has_run = True
     assert legs.run() == "leg"
+
+
+def test_waiting_for_slots_is_told_once(monkeypatch):
+    counted, said = iter([1, 1, 2]), []
+    monkeypatch.setattr(_cluster, "count_slots", lambda *_: next(counted))
+    monkeypatch.setattr(_cluster, "POLL_SECONDS", 0)
+    assert _cluster.wait_for_slots(None, 2, 60, said.append) == 2
+    assert said == ["1 of 2 task slots are free: waiting for the others, at most 60 s (slotTimeout)"]
+
+
+def test_what_executors_lack_is_named():
+    text = "An exception was thrown from the Python worker:\n  File \"worker.py\", line 1\nModuleNotFoundError: No module named '{}'\n"
+    assert str(_of_task(Exception(text.format("bdl")))).startswith("the executors' Python has no module 'bdl': install")
+    assert _of_task(Exception(text.format("theirs"))) is None
+    text = 'Caused by: java.io.IOException: Cannot run program "/none/python3": error=2, No such file or directory'
+    assert str(_of_task(Exception(text))).startswith("an executor cannot run '/none/python3': install")

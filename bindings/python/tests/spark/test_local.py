@@ -423,7 +423,7 @@ def test_wrong_columns_params_and_data_are_named(spark, tmp_path):
                         "slotTimeout": float("nan")}.items():
         with pytest.raises(BdlInvalidArgumentError, match=f"{name}: expected .*, found {value}"):
             classifier(**{name: value}).fit(rows)
-    with pytest.raises(BdlNotFoundError, match="BdlClassifier has no param 'epoch'; explainParams"):
+    with pytest.raises(BdlNotFoundError, match="BdlClassifier has no param 'epoch'; did you mean 'epochs'"):
         classifier(epoch=3)
     with pytest.raises(BdlNotFoundError, match="model: cannot read '.*/none.json': No such file"):
         classifier(model=f"{tmp_path}/none.json").fit(rows)
