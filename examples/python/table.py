@@ -18,6 +18,8 @@ def main() -> None:
     path, label = sys.argv[1:]
     with open(path, encoding="utf-8") as file:
         names = file.readline().rstrip().split(",")
+        if label not in names:
+            sys.exit(f"{path}: there is no column '{label}'; the columns: {', '.join(names)}")
         features = len(names) - 1  # all columns but the label
         classes = len({line.rstrip().split(",")[names.index(label)] for line in file})
     model = bdl.Sequential(nn.Linear(16), nn.ReLU(), nn.Linear(classes), input_shape=(features,))

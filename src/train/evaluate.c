@@ -31,9 +31,9 @@ static bdl_status check_input(const bdl__model *model, const bdl__batcher *batch
     char want[BDL__SHAPE_TEXT_SIZE], got[BDL__SHAPE_TEXT_SIZE];
     const bdl__shape *const shape = bdl__batcher_shape(batcher);
     BDL__CHECK(bdl__shape_count(shape) == bdl__shape_count(&model->graph->inputs[0].shape),
-               BDL_ERR_SHAPE, "the model takes samples of %s, '%s' gives %s",
+               BDL_ERR_SHAPE, "the model takes samples of %s, '%s' gives %s%s",
                bdl__shape_text(&model->graph->inputs[0].shape, want, sizeof want), dataset->text,
-               bdl__shape_text(shape, got, sizeof got));
+               bdl__shape_text(shape, got, sizeof got), shape->rank == 3 ? " (the transform resize changes an image's size)" : "");
     return BDL_OK;
 }
 
