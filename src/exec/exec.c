@@ -370,7 +370,8 @@ static void agree_on_cancel(bdl__exec *exec, int worker, int n_workers)
     if (!exec->reduce || !exec->batch.cancel) {
         return;
     }
-    if (worker == 0) { /* the others are behind the last segment's barrier */
+    bdl__barrier_wait(&exec->barrier, n_workers); /* all have read the status of the last segment */
+    if (worker == 0) {
         bool is_cancelled = exec->is_cancelled;
         exec->status = exec->reduce->agree(exec->reduce->arg, &is_cancelled);
         exec->is_cancelled = is_cancelled;

@@ -371,11 +371,11 @@ static bdl_status expect_updates(bdl__shares *s)
     return BDL_OK;
 }
 
-/* The requests for an own bucket's partial gradients; there may be none. */
+/* The requests for an own bucket's partial gradients; NULL if there are none. */
 static bdl__request *arriving_for(const bdl__shares *s, const bdl__bucket *bucket, int64_t *n)
 {
     *n = s->ranks->reduce.n_nodes - own_nodes(s);
-    return s->arriving.all + (bucket - s->buckets - s->first_own) * *n;
+    return *n > 0 ? s->arriving.all + (bucket - s->buckets - s->first_own) * *n : NULL;
 }
 
 static bool is_here(const bdl__shares *s, const bdl__bucket *bucket)

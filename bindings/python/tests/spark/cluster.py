@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import http.client
 import os
 import pathlib
 import re
@@ -14,6 +15,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 
 import pyspark
 
@@ -205,3 +207,14 @@ class Connect:
 
     def stop(self):
         self.server.stop()
+
+
+def fetch(url):
+    """A page of Spark's UI, which drops a connection now and then when it has much to do."""
+    for attempt in range(5):
+        try:
+            return urllib.request.urlopen(url, timeout=120).read()
+        except (ConnectionError, http.client.HTTPException):
+            if attempt == 4:
+                raise
+        time.sleep(1)

@@ -10,7 +10,6 @@ import signal
 import tempfile
 import threading
 import time
-import urllib.request
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +19,7 @@ from bdl.errors import BdlInvalidArgumentError
 from bdl.spark import BdlClassifier, _fit
 from bdl.spark._rank import Record
 
-from cluster import SECRET, Standalone, assert_hidden, command_line, descendants, wait_for
+from cluster import SECRET, Standalone, assert_hidden, command_line, descendants, fetch, wait_for
 from data import MLP, bdl_train, classes, frame, weights_of
 from ranks import around_ranks, meeting
 
@@ -188,10 +187,10 @@ def all_that_is_shown(spark, standalone):
     """Name and content of what Spark shows to people: pages, REST API, event log, logs, command lines."""
     context = spark.sparkContext
     pages = [f"api/v1/applications/{context.applicationId}/{look}" for look in LOOKS] + ["jobs/", "stages/", "SQL/", "environment/"]
-    for i in range(len(json.load(urllib.request.urlopen(f"{context.uiWebUrl}/{pages[2]}&length=1000")))):
+    for i in range(len(json.loads(fetch(f"{context.uiWebUrl}/{pages[2]}&length=1000")))):
         pages.append(f"SQL/execution/?id={i}")
     for page in pages:
-        yield page, urllib.request.urlopen(f"{context.uiWebUrl}/{page}").read()
+        yield page, fetch(f"{context.uiWebUrl}/{page}")
     for path in standalone.directory.rglob("*"):
         if path.is_file() and (path.suffix == ".log" or path.name in ("stderr", "stdout") or path.parent.name == "events"):
             yield str(path), path.read_bytes()

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import threading
-import urllib.request
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ import pytest
 from bdl.errors import BdlInvalidArgumentError, BdlUnsupportedError
 from bdl.spark import BdlClassificationModel, BdlClassifier, _cluster
 
-from cluster import SECRET, Connect, assert_hidden, free_port
+from cluster import SECRET, Connect, assert_hidden, fetch, free_port
 from data import MLP, bdl_train, classes, frame, weights_of
 
 
@@ -120,10 +119,10 @@ def test_the_secret_is_shown_nowhere(spark, server, monkeypatch):
     shown = {"log": server.server.log.read_bytes()}
     for path in server.events.rglob("events_*"):
         shown[path.name] = path.read_bytes()
-    application = json.load(urllib.request.urlopen(f"{address}/api/v1/applications"))[0]["id"]
+    application = json.loads(fetch(f"{address}/api/v1/applications"))[0]["id"]
     for page in ("connect/", "jobs/", "stages/", "SQL/", "environment/",
                  f"api/v1/applications/{application}/sql?details=true&planDescription=true&length=1000"):
-        shown[page] = urllib.request.urlopen(f"{address}/{page}").read()
+        shown[page] = fetch(f"{address}/{page}")
     assert_hidden(shown)
     assert len(shown) > 7 and all("train_rank" in shown[name].decode() for name in shown if name.startswith(("events", "api")))
 
