@@ -24,7 +24,7 @@ def fetch_jars():
         if not shutil.which("mvn"):
             raise FileNotFoundError("mvn, which fetches YARN")
         subprocess.run(["mvn", "-B", "-q", "-f", HERE / "pom.xml", "dependency:copy-dependencies",
-                        f"-DoutputDirectory={JARS}"], check=True)
+                        f"-DoutputDirectory={JARS}"], stdout=subprocess.DEVNULL, check=True)  # which is for results
 
 
 def settings(directory):
