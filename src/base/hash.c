@@ -60,8 +60,7 @@ static void sha256_schedule(const uint8_t block[64], uint32_t w[64])
     }
 }
 
-/* The names are the standard's. */
-/* The standard's letters are scalars: an array that moves by one in each round costs a call of memmove each. */
+/* The names are the standard's. Its letters are scalars: an array that moves by one would cost a memmove in each round. */
 static void sha256_block(uint32_t state[8], const uint8_t block[64])
 {
     uint32_t w[64];

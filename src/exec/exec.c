@@ -206,7 +206,7 @@ static void pack_segment(bdl__exec *exec, const bdl__segment *segment, int worke
 
 static bool has_failed(const bdl__exec *exec)
 {
-    return atomic_load(&exec->plan->failure.error) != NULL;
+    return atomic_load(&exec->plan->failure->error) != NULL;
 }
 
 /* Once one call has been left out, so are all that follow: the results are worth nothing. */
@@ -349,7 +349,9 @@ static void call_hook(bdl__exec *exec, int worker, bool is_end)
 static void meet_ranks(bdl__exec *exec, const bdl__segment *segment, int worker, int n_workers)
 {
     if (worker == 0) {
-        bdl__exec_tell_ready(exec, segment);
+        if (!has_failed(exec)) { /* no rank may use what is not there */
+            bdl__exec_tell_ready(exec, segment);
+        }
         exec->status = bdl__exec_exchange(exec, segment);
         exec->calls_hook = exec->hook && segment->leaf_count > 0 && exec->status == BDL_OK &&
                            !exec->is_cancelled && !has_failed(exec);
@@ -475,9 +477,7 @@ bdl_status bdl__exec_run(bdl__exec *exec, const bdl__exec_batch *batch, bdl__exe
     exec->hook_arg = hook_arg;
     exec->reduce = batch->reduce;
     exec->status = BDL_OK;
-    if (exec->plan->n_steps > 0) {
-        atomic_store(&exec->plan->steps[0].step.failure->error, NULL);
-    }
+    atomic_store(&exec->plan->failure->error, NULL);
     place_memory(exec);
     if (exec->reduce) {
         BDL__TRY(bdl__exec_reserve_nodes(exec));
@@ -488,15 +488,15 @@ bdl_status bdl__exec_run(bdl__exec *exec, const bdl__exec_batch *batch, bdl__exe
     }
     const uint64_t version = exec->model->weights_version;
     BDL__TRY(bdl__pool_run(exec->pool, run_worker, exec));
-    const char *const failure = atomic_load(&exec->plan->failure.error);
+    const char *const failure = atomic_load(&exec->plan->failure->error);
     if (!failure) {
         exec->packed_version = version;
     }
     if ((exec->is_cancelled || failure) && changes_buffers) {
         memcpy(exec->model->buffers, exec->buffers_before, buffers_size(exec));
     }
-    BDL__CHECK(!failure, BDL_ERR_OUT_OF_MEMORY, "layer '%s': %s: %s", exec->plan->failure.name,
-               exec->plan->failure.library, failure);
+    BDL__CHECK(!failure, BDL_ERR_OUT_OF_MEMORY, "layer '%s': %s: %s", exec->plan->failure->name,
+               exec->plan->failure->library, failure);
     BDL__TRY(exec->status); /* of an exchange, which this thread has made */
     BDL__CHECK(!exec->is_cancelled, BDL_ERR_CANCELLED, "cancelled");
     return BDL_OK;

@@ -65,7 +65,11 @@ bdl_status bdl__plan_create(const bdl_allocator *allocator, const bdl__plan_opti
     made->real_size = made->scalar_size * (size_t)made->lanes;
     made->n_parts_slice = BDL__SLICE / made->lanes;
     made->n_parts = options->few_samples ? 1 : options->n_slices * made->n_parts_slice;
-    bdl_status status = place_shards(made);
+    bdl_status status = bdl__arena_alloc(&made->arena, sizeof *made->failure, &memory);
+    made->failure = status == BDL_OK ? memory : NULL;
+    if (status == BDL_OK) {
+        status = place_shards(made);
+    }
     if (status == BDL_OK) {
         status = make(made);
     }

@@ -122,7 +122,7 @@ typedef struct bdl__plan {
     bdl__arena arena;
     bdl__plan_options options;
     bdl__graph *graph; /* owned reference */
-    bdl__failure failure; /* of a run; all else stays as it was made */
+    bdl__failure *failure; /* of a run; all else stays as it was made */
     int lanes;
     size_t real_size, scalar_size;
     int64_t n_parts, n_parts_slice; /* of this rank */

@@ -174,7 +174,7 @@ static bdl_status make_node_step(bdl__plan *plan, int64_t i, bool *node_needs)
                                 .params = node->params,
                                 .name = node->name,
                                 .i_node = i,
-                                .failure = &plan->failure,
+                                .failure = plan->failure,
                                 .n_in = node->n_in};
     BDL__TRY(describe(plan, planned, &node->decl));
     for (int w = 0; w < node->decl.n_weights; w++) {
@@ -197,7 +197,7 @@ static bdl_status make_head_step(bdl__plan *plan, int i_head, const bool *node_n
                                 .params = head->params,
                                 .name = head->layer->name,
                                 .i_node = plan->graph->n_nodes + i_head,
-                                .failure = &plan->failure,
+                                .failure = plan->failure,
                                 .n_in = 2};
     const bdl__shape shape[2] = {*shape_of(plan, refs[0]), *shape_of(plan, refs[1])};
     const bool integer[2] = {integer_of(plan, refs[0]), integer_of(plan, refs[1])};
